@@ -101,10 +101,14 @@ Plan = Deliver | Filtered | PartOfDocument | Hold
 
 @dataclass(frozen=True)
 class Done:
-    """It has its effect. `remote_id` as the target names the object."""
+    """It has its effect. `remote_id` as the target names the object.
+
+    `provides`: the remote ids of further objects that the same call wrote, kept like the step's own.
+    """
 
     remote_id: str | None = None
     already: bool = False  # it had been done before (found by lookup, or refused as a duplicate of ourselves)
+    provides: Mapping[Ref, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
