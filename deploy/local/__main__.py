@@ -21,6 +21,9 @@ def main(arguments: list[str] | None = None) -> int:
     except StackError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"error: {error}. Is the disk full, or does the folder belong to another user?", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("Stopped. What was started goes on: the same command again waits for it.", file=sys.stderr)
         return 130

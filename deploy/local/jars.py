@@ -20,6 +20,7 @@ LOCK = Path(__file__).with_name("kafka-jars.lock")
 CENTRAL = "https://repo.maven.apache.org/maven2"
 REPOSITORY_VARIABLE = "TILLSTREAM_MAVEN_REPOSITORY"
 ATTEMPTS = 3
+PAUSE_S = 1.0
 TIMEOUT_S = 60
 
 
@@ -91,7 +92,7 @@ def _fetch_patiently(jar: Jar, home: Path, repository: str, got: Callable[[int],
                     "What has arrived is kept: run the same command again when the network is back, or set "
                     f"{REPOSITORY_VARIABLE} to a Maven repository that can be reached."
                 ) from error
-            time.sleep(attempt)
+            time.sleep(attempt * PAUSE_S)
     return None
 
 

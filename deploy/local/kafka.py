@@ -1,13 +1,14 @@
 """One Kafka node: its settings, its formatting, its command line, and whether it answers."""
 
 import hashlib
+import io
 import os
 import signal
 import socket
 import struct
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,17 +116,15 @@ class Node:
         """Ask the node to hand its partitions over and end."""
         processes.stop(self.broker.process, politely=signal.SIGTERM)
 
-    def await_ready(self, brokers: int) -> None:
-        """Wait until the node answers a metadata call and knows of all brokers."""
+    def await_ready(self, nodes: Collection[int]) -> None:
+        """Wait until this node answers a metadata call and lists all of `nodes` as alive."""
         deadline = time.monotonic() + START_S
-        while True:
-            if known_brokers(self.broker.port) >= brokers:
-                return
+        while not alive_brokers(self.broker.port) >= set(nodes):
             what = None
             if not processes.is_running(self.broker.process):
                 what = f"Kafka node {self.broker.node} ended while starting."
             elif time.monotonic() > deadline:
-                what = f"Kafka node {self.broker.node} does not answer after {START_S:.0f} s."
+                what = f"Kafka node {self.broker.node} is not ready after {START_S:.0f} s."
             if what is not None:
                 raise StackError(
                     f"{what} The end of {self.log}:\n{processes.last_lines(self.log)}\n"
@@ -134,11 +133,11 @@ class Node:
             time.sleep(0.05)
 
 
-def known_brokers(port: int, seconds: float = 2) -> int:
-    """How many brokers the node on this loopback port lists in a metadata answer; 0 if it does not answer.
+def alive_brokers(port: int, seconds: float = 2) -> set[int]:
+    """The brokers that the node on this loopback port lists in a metadata answer; none if it does not answer.
 
-    The Metadata request, version 1, for no topics. Written out by hand because a client library would need an
-    event loop and would log each failed attempt.
+    This is the Metadata request, version 1, for no topics. It is written out by hand because a client library
+    would need an event loop and would log each failed attempt.
     """
     client = b"tillstream-local"
     request = struct.pack(">hhih", 3, 1, 7, len(client)) + client + struct.pack(">i", 0)
@@ -146,13 +145,23 @@ def known_brokers(port: int, seconds: float = 2) -> int:
         with socket.create_connection((LOOPBACK, port), timeout=seconds) as connection:
             connection.sendall(struct.pack(">i", len(request)) + request)
             with connection.makefile("rb") as stream:
-                header = stream.read(12)
-    except OSError:
-        return 0
-    if len(header) < 12:
-        return 0
-    _length, correlation, brokers = struct.unpack(">iii", header)
-    return int(brokers) if correlation == 7 else 0
+                answer = io.BytesIO(stream.read(*struct.unpack(">i", stream.read(4))))
+        _correlation, count = struct.unpack(">ii", answer.read(8))
+        found = set()
+        for _ in range(count):
+            node, host_length = struct.unpack(">ih", answer.read(6))
+            _host, _port, rack_length = answer.read(host_length), answer.read(4), answer.read(2)
+            answer.read(max(0, *struct.unpack(">h", rack_length)))
+            found.add(node)
+    except (OSError, struct.error):
+        # Nobody listens yet, or what listens is no Kafka.
+        return set()
+    return found
+
+
+def archive_exists() -> bool:
+    """Whether a class-data archive was recorded on this machine (it may be another Java's)."""
+    return any(jars.folder().glob("classes-*.jsa"))
 
 
 def _settings(state: State, broker: Broker, folder: Path) -> str:

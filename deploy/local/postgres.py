@@ -76,6 +76,12 @@ class Server:
 
     def initialise(self) -> None:
         """Create the data folder. Does nothing to one that is complete."""
+        owner = os.geteuid() if self.account is None else self.account.uid
+        if self.home.stat().st_uid != owner:
+            raise StackError(
+                f"{self.home} belongs to another user, so this stack was made by someone else (root?). "
+                "Work as that user, or use another --dir."
+            )
         if (self.data / "PG_VERSION").exists():
             return
         scratch = self.home / "data.new"
@@ -126,12 +132,20 @@ class Server:
 
     def ask_to_stop(self) -> None:
         """Ask for a fast shutdown: clients are cut off, nothing committed is lost."""
+        if processes.is_paused(self.process):
+            self.signal_all(signal.SIGCONT)
         processes.stop(self.process, politely=signal.SIGINT)
 
     def kill(self) -> None:
         """End the server and its workers as a crash would."""
         if self.process is not None:
             processes.kill([self.process, *processes.children(self.process)])
+
+    def signal_all(self, number: signal.Signals) -> None:
+        """Signal the server and its workers: a frozen server alone would leave its workers answering."""
+        if self.process is not None:
+            for each in (self.process, *processes.children(self.process)):
+                processes.send(each, number)
 
     def _clear_the_way(self) -> None:
         """Remove what a killed server left behind.

@@ -42,7 +42,8 @@ def start_mark(pid: int) -> str | None:
         del _children[pid]
     try:
         process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
+        # A server of many threads shows as a zombie while some of them still end and hold its files and ports.
+        if process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1:
             return None
         if not sys.platform.startswith("linux"):
             return f"{process.create_time():.2f}"
@@ -59,10 +60,14 @@ def is_running(process: Process | None) -> bool:
     return process is not None and start_mark(process.pid) == process.started
 
 
-def is_paused(process: Process) -> bool:
+def is_paused(process: Process | None) -> bool:
     """Whether the process is stopped by SIGSTOP."""
     try:
-        return is_running(process) and psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
+        return (
+            process is not None
+            and is_running(process)
+            and psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
+        )
     except psutil.NoSuchProcess:
         return False
 
@@ -98,7 +103,6 @@ def start(
 def find(matches: Callable[[list[str]], bool]) -> Process | None:
     """The running process whose command line matches: finds a server whose record was lost in a crash of ours."""
     for candidate in psutil.process_iter(["cmdline"]):
-        # Until exec, a fork of ours or of a server wears the same command line: the parent is the server.
         if matches(candidate.info["cmdline"] or []):
             mark = start_mark(candidate.pid)
             if mark is not None:

@@ -9,11 +9,13 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from deploy.local import jars, java, kafka, ports, postgres, processes, state
 from deploy.local.errors import StackError
 from deploy.local.layout import DEFAULT_STACK
+from deploy.local.processes import Process
 from deploy.local.state import Broker, Postgres, State
 
 STOP_S = 20.0
@@ -54,14 +56,12 @@ class Stack:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory.resolve()
-        if state.load(self.directory) is None:
-            raise StackError(f"There is no stack in {self.directory}. Start one with `python -m deploy.local up`.")
+        self._load()
 
     @property
     def endpoints(self) -> Endpoints:
         """Where clients connect."""
-        with self._memory() as memory:
-            return _endpoints(self.directory, memory)
+        return _endpoints(self.directory, self._load())
 
     def kill_broker(self, node: int) -> None:
         """End a broker as a crash would (SIGKILL); returns when it is gone. Nodes count from 1."""
@@ -83,7 +83,7 @@ class Stack:
                         raise StackError(f"Port {port} of broker {node} was taken meanwhile. Call `up` instead.")
                 target.broker.process = target.start(_runtime(_silent))
                 state.save(self.directory, memory)
-        target.await_ready(1)
+        target.await_ready([node])
 
     def pause_broker(self, node: int) -> None:
         """Freeze a broker (SIGSTOP): its connections stay open and nothing answers."""
@@ -110,13 +110,26 @@ class Stack:
                 _remember_postgres(self.directory, memory, server)
         server.await_ready()
 
+    def pause_postgres(self) -> None:
+        """Freeze PostgreSQL and all its workers (SIGSTOP): connections stay open and nothing answers."""
+        with self._memory() as memory:
+            _server(self.directory, memory).signal_all(signal.SIGSTOP)
+
+    def resume_postgres(self) -> None:
+        """Let a frozen PostgreSQL go on."""
+        with self._memory() as memory:
+            _server(self.directory, memory).signal_all(signal.SIGCONT)
+
     @contextmanager
     def _memory(self) -> Iterator[State]:
         with state.locked(self.directory):
-            memory = state.load(self.directory)
-            if memory is None:
-                raise StackError(f"The stack in {self.directory} was wiped meanwhile.")
-            yield memory
+            yield self._load()
+
+    def _load(self) -> State:
+        memory = state.load(self.directory)
+        if memory is None:
+            raise StackError(f"There is no stack in {self.directory}. Start one with `python -m deploy.local up`.")
+        return memory
 
 
 def up(
@@ -176,11 +189,19 @@ def wipe(directory: Path = DEFAULT_STACK) -> None:
         return
     if not (directory / "stack.json").exists() and {path.name for path in directory.iterdir()} - {"lock"}:
         raise StackError(f"{directory} does not hold a stack, so it is not deleted.")
-    down(directory)
-    memory = state.load(directory)
-    if memory is not None and memory.postgres is not None:
-        shutil.rmtree(memory.postgres.home, ignore_errors=True)
-    shutil.rmtree(directory)
+    with state.locked(directory):
+        memory = state.load(directory)
+        if memory is not None:
+            _adopt(directory, memory)
+            nodes, server = _nodes(directory, memory), _server(directory, memory)
+            if kafka.archive_exists():
+                # Nothing of it is needed any more, so there is nothing to wait for.
+                server.kill()
+                processes.kill(node.broker.process for node in nodes)
+            else:
+                _stop(nodes, server)
+            shutil.rmtree(server.home, ignore_errors=True)
+        shutil.rmtree(directory)
 
 
 def status(directory: Path = DEFAULT_STACK) -> Status:
@@ -219,6 +240,9 @@ def _new_state(directory: Path, brokers: int) -> State:
 def _start(directory: Path, memory: State, say: Callable[[str], None]) -> None:
     _adopt(directory, memory)
     _settle_ports(directory, memory, say)
+    if memory.postgres is not None and not Path(memory.postgres.home).exists():
+        say(f"PostgreSQL's data is gone: {memory.postgres.home} was deleted. Making a new, empty database.")
+        memory.postgres.home = str(postgres.make_home(directory))
     state.save(directory, memory)
     server = _server(directory, memory)
     nodes = _nodes(directory, memory)
@@ -237,13 +261,15 @@ def _start(directory: Path, memory: State, say: Callable[[str], None]) -> None:
         if not processes.is_running(node.broker.process):
             node.broker.process = node.start(runtime)
             state.save(directory, memory)
-        else:
+        elif processes.is_paused(node.broker.process):
             processes.send(node.broker.process, signal.SIGCONT)
     if not processes.is_running(server.process):
         _remember_postgres(directory, memory, server)
+    elif processes.is_paused(server.process):
+        server.signal_all(signal.SIGCONT)
     server.await_ready()
     for node in nodes:
-        node.await_ready(len(nodes))
+        node.await_ready([each.broker.node for each in nodes])
 
 
 def _remember_postgres(directory: Path, memory: State, server: postgres.Server) -> None:
@@ -341,18 +367,20 @@ def _endpoints(directory: Path, memory: State) -> Endpoints:
 
 
 def _status(directory: Path, memory: State) -> Status:
-    servers = {}
-    for broker in memory.brokers:
-        answers = processes.is_running(broker.process) and kafka.known_brokers(broker.port) == len(memory.brokers)
-        servers[f"kafka-{broker.node}"] = _word(broker.process, answers)
+    everyone = {broker.node for broker in memory.brokers}
+
+    def sees_everyone(broker: Broker) -> bool:
+        return kafka.alive_brokers(broker.port) >= everyone
+
+    servers = {f"kafka-{each.node}": _word(each.process, partial(sees_everyone, each)) for each in memory.brokers}
     server = _server(directory, memory)
-    servers["postgres"] = _word(server.process, processes.is_running(server.process) and server.is_ready())
+    servers["postgres"] = _word(server.process, server.is_ready)
     return Status(directory, _endpoints(directory, memory), servers)
 
 
-def _word(process: processes.Process | None, answers: bool) -> str:
-    if answers:
-        return "ready"
+def _word(process: Process | None, answers: Callable[[], bool]) -> str:
     if process is None or not processes.is_running(process):
         return "stopped"
-    return "paused" if processes.is_paused(process) else "starting"
+    if processes.is_paused(process):
+        return "paused"
+    return "ready" if answers() else "starting"

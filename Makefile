@@ -1,0 +1,56 @@
+# Each target sets up what it needs by itself: a fresh clone needs Python 3.11, make and nothing else.
+
+PYTHON_IN_VENV := .venv/bin/python
+SOURCES := libs services deploy tools tests bench
+STACK := $(PYTHON_IN_VENV) -m deploy.local
+
+# Options for pytest, the bench and the others: make test ARGS="-k ledger"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up down status test check fmt demo bench chaos schemas clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+setup: ## install Python packages into .venv (at once if nothing changed)
+	@sh deploy/local/bootstrap.sh
+
+up: setup ## start Kafka and PostgreSQL on this machine, without containers or root
+	@$(STACK) up $(ARGS)
+
+down: setup ## stop them; their data stays
+	@$(STACK) down $(ARGS)
+
+status: setup ## show what runs and where it listens
+	@$(STACK) status $(ARGS)
+
+test: setup ## run all tests (they start their own Kafka and PostgreSQL)
+	@.venv/bin/pytest $(ARGS)
+
+check: setup ## lint, formatting, types and the import rules
+	.venv/bin/ruff check $(SOURCES)
+	.venv/bin/ruff format --check $(SOURCES)
+	.venv/bin/mypy $(SOURCES)
+	.venv/bin/lint-imports
+
+fmt: setup ## format the code and fix what can be fixed by itself
+	.venv/bin/ruff check --fix $(SOURCES)
+	.venv/bin/ruff format $(SOURCES)
+
+demo: setup ## see a day of two shops flow through the whole system
+	@$(PYTHON_IN_VENV) -m tools.demo $(ARGS)
+
+bench: setup ## measure throughput and latency on this machine
+	@$(PYTHON_IN_VENV) -m bench $(ARGS)
+
+chaos: setup ## kill brokers, databases and services, and check that nothing is lost
+	@$(PYTHON_IN_VENV) -m tools.chaos $(ARGS)
+
+schemas: setup ## write the published schemas from the code
+	@$(PYTHON_IN_VENV) -m tools.schemas $(ARGS)
+
+clean: ## stop the stack and remove .local and .venv
+	@for memory in .local/*/stack.json; do if [ -e "$$memory" ]; then \
+		sh deploy/local/bootstrap.sh && $(STACK) wipe --dir "$$(dirname "$$memory")" || exit 1; fi; done
+	rm -rf .local .venv
