@@ -36,7 +36,15 @@ _SETTINGS = {
 
 def account() -> Account | None:
     """The user to run PostgreSQL as. It refuses root, so root borrows `nobody`; anyone else stays who they are."""
-    if os.geteuid() != 0:
+    user = os.geteuid()
+    if user != 0:
+        try:
+            pwd.getpwuid(user)
+        except KeyError:
+            raise StackError(
+                f"PostgreSQL needs a user that has a name, and user id {user} has none on this machine. "
+                "Work as root or as a named user (in a container image: add one)."
+            ) from None
         return None
     nobody = pwd.getpwnam("nobody")
     return Account(nobody.pw_uid, nobody.pw_gid)
