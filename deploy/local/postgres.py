@@ -228,14 +228,20 @@ def _reachable_binaries(home: Path, user: Account | None) -> Path:
     binaries = _installation()
     if user is None or all(folder.stat().st_mode & stat.S_IXOTH for folder in (binaries, *binaries.parents)):
         return binaries
+    # The package keeps the shared libraries in a folder beside itself, found by its relative place.
+    installation = binaries.parent
+    package = installation.parent
+    libraries = package.with_name(f"{package.name}.libs")
     copy = home / "install"
     if not copy.exists():
         scratch = home / "install.new"
         if scratch.exists():
             shutil.rmtree(scratch)
-        shutil.copytree(binaries.parent, scratch, symlinks=True)
+        shutil.copytree(installation, scratch / package.name / installation.name, symlinks=True)
+        if libraries.exists():
+            shutil.copytree(libraries, scratch / libraries.name, symlinks=True)
         for folder, _folders, files in os.walk(scratch):
             for path in (folder, *(os.path.join(folder, file) for file in files)):
                 os.chown(path, user.uid, user.gid, follow_symlinks=False)
         scratch.rename(copy)
-    return copy / "bin"
+    return copy / package.name / installation.name / "bin"
