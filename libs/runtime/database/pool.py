@@ -1,0 +1,40 @@
+"""The connection pool of a process."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeAlias
+
+import asyncpg
+
+# asyncpg ships no types: these two names say in signatures what is meant.
+Pool: TypeAlias = Any
+Connection: TypeAlias = Any
+
+# What a lost or restarting server raises; callers wait and try again.
+DATABASE_AWAY: tuple[type[BaseException], ...] = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+)
+
+
+async def _prepare(connection: Any) -> None:
+    await connection.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+
+
+async def open_pool(dsn: str, *, size: int = 8, name: str = "tillstream") -> Pool:
+    """A pool of at most `size` connections. Commits are durable: `synchronous_commit` is forced on."""
+    return await asyncpg.create_pool(
+        dsn,
+        min_size=1,
+        max_size=size,
+        init=_prepare,
+        command_timeout=30,
+        server_settings={"application_name": name, "synchronous_commit": "on"},
+    )

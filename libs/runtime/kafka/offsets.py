@@ -1,0 +1,74 @@
+"""Where a group and a topic stand, for status and accounting."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from libs.runtime.kafka.records import Partition, Record
+from libs.runtime.settings import KafkaSettings
+
+
+async def read_whole(kafka: KafkaSettings, topics: Sequence[str]) -> AsyncIterator[Record]:
+    """Every record now in the topics, each partition in order, outside any group; ends at the end as of the start."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=kafka.bootstrap, enable_auto_commit=False, fetch_max_wait_ms=50, **kafka.security
+    )
+    await consumer.start()
+    try:
+        parts = [
+            TopicPartition(t, p)
+            for t in topics
+            for p in sorted(consumer.partitions_for_topic(t) or await _known(consumer, t))
+        ]
+        consumer.assign(parts)
+        ends = await consumer.end_offsets(parts)
+        begins = await consumer.beginning_offsets(parts)
+        open_parts = {tp for tp in parts if ends[tp] > begins[tp]}
+        for tp in parts:
+            consumer.seek(tp, begins[tp])
+        while open_parts:
+            for tp, messages in (await consumer.getmany(timeout_ms=500, max_records=2000)).items():
+                for m in messages:
+                    if m.offset < ends[tp]:
+                        yield Record(
+                            Partition(tp.topic, tp.partition), m.offset, m.key, m.value, tuple(m.headers), m.timestamp
+                        )
+            for tp in tuple(open_parts):
+                if await consumer.position(tp) >= ends[tp]:
+                    open_parts.discard(tp)
+    finally:
+        await consumer.stop()
+
+
+async def _known(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
+    await consumer._client.force_metadata_update()
+    known: set[int] = consumer.partitions_for_topic(topic) or set()
+    return known
+
+
+async def waiting(kafka: KafkaSettings, group: str, topics: Sequence[str]) -> dict[Partition, int]:
+    """Records per partition that the group has not committed yet."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=kafka.bootstrap, group_id=group, enable_auto_commit=False, **kafka.security
+    )
+    await consumer.start()
+    try:
+        parts = [
+            TopicPartition(t, p)
+            for t in topics
+            for p in sorted(consumer.partitions_for_topic(t) or await _known(consumer, t))
+        ]
+        consumer.assign(parts)
+        ends = await consumer.end_offsets(parts)
+        begins = await consumer.beginning_offsets(parts)
+        lags = {}
+        for tp in parts:
+            committed = await consumer.committed(tp)
+            lags[Partition(tp.topic, tp.partition)] = max(
+                0, ends[tp] - (begins[tp] if committed is None else committed)
+            )
+        return lags
+    finally:
+        await consumer.stop()

@@ -1,0 +1,47 @@
+"""One trace from webhook to remote id, carried through Kafka and the database as a W3C `traceparent`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+_propagator = TraceContextTextMapPropagator()
+_tracer = trace.get_tracer("tillstream")
+
+
+def set_up_tracing(service: str, endpoint: str | None, exporter: SpanExporter | None = None) -> None:
+    """Export spans to an OTLP collector, or to `exporter`. With neither, trace ids still travel along."""
+    global _tracer  # noqa: PLW0603 - one tracer a process, replaced once at start
+    provider = TracerProvider(resource=Resource.create({"service.name": f"tillstream-{service}"}))
+    if exporter is not None or endpoint:
+        chosen = exporter or OTLPSpanExporter(endpoint=f"{(endpoint or '').rstrip('/')}/v1/traces")
+        provider.add_span_processor(BatchSpanProcessor(chosen))
+    _tracer = provider.get_tracer("tillstream")
+
+
+@contextmanager
+def span(
+    name: str,
+    kind: SpanKind = SpanKind.INTERNAL,
+    traceparent: str | None = None,
+    attributes: Mapping[str, str | int] | None = None,
+) -> Iterator[Span]:
+    """A span, child of `traceparent` when given. Attributes hold ids of ours, never keys or data of people."""
+    context = _propagator.extract({"traceparent": traceparent}) if traceparent else None
+    with _tracer.start_as_current_span(name, context=context, kind=kind, attributes=dict(attributes or {})) as current:
+        yield current
+
+
+def traceparent() -> str | None:
+    """The current span as a `traceparent` header value."""
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier)
+    return carrier.get("traceparent")
