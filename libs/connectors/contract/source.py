@@ -24,6 +24,7 @@ from libs.canonical.normalise import SkuRules
 from libs.canonical.sale import TenderType
 from libs.connectors.contract.http import Request, Response
 from libs.connectors.contract.manifest import Manifest
+from libs.connectors.contract.target import Verdict
 
 Via = Literal["webhook", "poll", "backfill"]
 
@@ -215,7 +216,9 @@ class Source:
 
     `verify(webhook, secrets, now)` returns or raises SignatureInvalid / SignatureStale. `identify(notification)`
     raises MalformedNotification. `assemble(root_kind, root_id, parts)` gives what is still to be fetched; empty: the
-    snapshot is complete. `to_canonical(snapshot, settings)` raises Unmappable.
+    snapshot is complete. `to_canonical(snapshot, settings)` raises Unmappable. `judge(response)` says what an answer to
+    a fetch or a page means, before anything is read from it, where a vendor reports failures with status 200 (None:
+    the runtime's own status table decides).
     """
 
     manifest: Manifest
@@ -224,3 +227,4 @@ class Source:
     assemble: Callable[[str, str, Mapping[str, Any]], Sequence[Fetch]]
     to_canonical: Callable[[Snapshot, SourceSettings], Outcome]
     pull: Pull
+    judge: Callable[[Response], Verdict | None] | None = None
