@@ -25,11 +25,12 @@ create index notification_roots on notification using gin (root_keys);
 create table notification_repeat (connection text primary key, repeats bigint not null);
 create table fetch_work (             -- roots whose snapshot is still to be made
     connection text not null, root_kind text not null, root_id text not null,
+    variant text not null default '',  -- the delivery's id where the notification brought parts of its own
     account_id text not null, type text not null, via text not null, have jsonb not null, delivery_ids text[] not null,
     revision bigint not null default 1, attempts int not null default 0,
     received_at timestamptz not null, next_attempt_at timestamptz not null default now(),
     claimed_until timestamptz, last_error text, traceparent text,
-    primary key (connection, root_kind, root_id)
+    primary key (connection, root_kind, root_id, variant)
 );
 create index fetch_work_due on fetch_work (next_attempt_at);
 create table reference_part (
@@ -41,6 +42,12 @@ create table feed_cursor (
     lease_owner text, lease_epoch bigint not null default 0, lease_until timestamptz,
     last_success_at timestamptz, last_error text,
     primary key (connection, feed)
+);
+create table backfill_request (
+    id bigserial primary key, connection text not null, feeds text[] not null, begin_at timestamptz not null,
+    end_at timestamptz not null, requested_by text not null, at timestamptz not null default now(),
+    state text not null default 'waiting',   -- waiting, running, done, failed
+    found bigint not null default 0, progress text, lease_until timestamptz
 );
 create table oauth_token (
     connection text primary key, refresh_token bytea not null, access_token bytea, expires_at timestamptz,
@@ -112,7 +119,7 @@ create table dead_letter (            -- what could not be read: inbox and raw r
     class text not null, reason text not null, fingerprint text not null,
     topic text not null, partition int not null, position bigint not null,
     key bytea, value bytea, headers jsonb not null,
-    state text not null default 'open',   -- open, replayed, discarded
+    state text not null default 'open',   -- open, replayed, discarded, superseded
     at timestamptz not null default now(), settled_at timestamptz, settled_by text,
     unique (topic, partition, position)
 );
@@ -147,6 +154,8 @@ create table day_close (
     primary key (account, location_id, business_day, currency, revision)
 );
 create index day_close_unpublished on day_close (closed_at) where published_at is null and event_id is not null;
+create table day_close_request (account text not null, location_id text not null, business_day date not null,
+    currency text not null, requested_by text not null, at timestamptz not null default now());
 create table book_location (account text not null, location_id text not null, currency text not null,
     timezone text not null, cut_off time not null default '00:00', first_day date not null,
     primary key (account, location_id, currency));
