@@ -21,7 +21,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import orjson
+import msgspec
 from pydantic import BaseModel, ConfigDict
 
 from libs.canonical.event import AnyEvent, decode
@@ -38,6 +38,9 @@ from libs.connectors.contract.source import (
     Unmappable,
 )
 from libs.connectors.contract.target import Ref
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+_SORTED = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
 
 class BadCase(Exception):
@@ -112,14 +115,7 @@ def read_json(text: bytes | str) -> Any:
 
 def write_json(value: Any, *, sort: bool = False) -> str:
     """Readable JSON; a Decimal is written as the number it is."""
-    options = orjson.OPT_INDENT_2 | (orjson.OPT_SORT_KEYS if sort else 0)
-    return orjson.dumps(value, default=_exact, option=options).decode() + "\n"
-
-
-def _exact(value: Any) -> Any:
-    if isinstance(value, Decimal) and value.is_finite():
-        return orjson.Fragment(f"{value:f}")
-    raise TypeError(f"{type(value).__name__} is no JSON")
+    return msgspec.json.format((_SORTED if sort else _ENCODER).encode(value), indent=2).decode() + "\n"
 
 
 def cases(vendor: str | None = None, name: str | None = None, *, folder: Path = FOLDER) -> Iterator[Case]:
@@ -145,7 +141,7 @@ def mapped_by(source: Source, case: SourceCase) -> tuple[Identified, list[Mapped
 
 def event_of(case: TargetCase) -> AnyEvent:
     """The canonical event that a target is given. Raises ValueError or MalformedEvent for one that is none."""
-    return decode(Kind(case.event.get("kind", "")), orjson.dumps(case.event, default=_exact))
+    return decode(Kind(case.event.get("kind", "")), _ENCODER.encode(case.event))
 
 
 def result(connector: Connector, case: SourceCase | TargetCase) -> dict[str, Any]:

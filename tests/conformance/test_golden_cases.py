@@ -10,7 +10,6 @@ from functools import cache
 from typing import Any
 
 import pytest
-from libs.runtime.carddata import cut
 
 from libs.canonical.day import lines_of_refund, lines_of_sale, paid_for, paid_with
 from libs.canonical.event import AnyEvent
@@ -19,6 +18,7 @@ from libs.connectors.contract.connector import FOLDER, Connector
 from libs.connectors.contract.dry_run import Mapped
 from libs.connectors.contract.http import Response
 from libs.connectors.contract.source import MalformedNotification, Notification, Source, Unmappable
+from libs.runtime.carddata import cut
 from tools.golden import (
     Case,
     Pulled,
