@@ -120,7 +120,7 @@ def _values(sale: Sale, config: Config) -> dict[str, str | None]:
 
 
 def _facts(sale: Sale) -> Values:
-    charges = [charge.total for charge in sale.service_charges]
+    charges = [charge.amount for charge in sale.service_charges]
     change = [tender.cash_change for tender in sale.tenders if tender.cash_change]
     return {
         "business_day": sale.business_day.isoformat(),

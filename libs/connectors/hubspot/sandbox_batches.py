@@ -31,6 +31,7 @@ class Batches:
         if len(properties) != 1 or "None" in properties:
             raise Refused(400, "VALIDATION_ERROR", "All inputs need one and the same idProperty")
         unique = properties.pop()
+        self.store.demand_unique(kind, unique)
 
         def target(item: Mapping[str, Any]) -> tuple[Record | None, dict[str, Any]]:
             record = self.store.by_unique(kind, unique, str(item["id"]))

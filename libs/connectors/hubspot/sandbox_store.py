@@ -119,10 +119,14 @@ class Store:
         self.types[kind].pop(name, None)
         self.unique[kind].discard(name)
 
-    def by_unique(self, kind: str, name: str, value: str) -> Record | None:
-        """The living object with that unique value; 400 when the property is not unique."""
+    def demand_unique(self, kind: str, name: str) -> None:
+        """400 when objects cannot be named by that property."""
         if name not in self.unique[kind]:
             raise Refused(400, "VALIDATION_ERROR", f"Unable to perform update/upsert by non-unique {name} property")
+
+    def by_unique(self, kind: str, name: str, value: str) -> Record | None:
+        """The living object with that unique value; 400 when the property is not unique."""
+        self.demand_unique(kind, name)
         record_id = self._index.get((kind, name, _folded(name, value)))
         return self.records[kind][record_id] if record_id else None
 

@@ -37,7 +37,9 @@ _PROPERTY = re.compile(r"^[a-z][a-z0-9_]{0,100}$")
 _WORD = re.compile(r"^[A-Z][A-Z_]{2,60}$")
 
 _UNIQUE = ("CONFLICTING_UNIQUE_VALUE", "STORAGE_UNIQUE_CONFLICT")
+_NOT_UNIQUE = "by non-unique"
 _REASONS = {
+    "KEY_NOT_UNIQUE": "the key property is missing or not unique: create it as the README says (Properties)",
     "PROPERTY_DOESNT_EXIST": "the property does not exist in the account: create it (README, Properties)",
     "INVALID_EMAIL": "HubSpot does not accept the e-mail address",
     "INVALID_OPTION": "the value is not among the property's options",
@@ -143,6 +145,8 @@ def _details(error: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _code(error: Mapping[str, Any]) -> str:
     """The narrowest code given: of a detail, in the message's list of property results, or the category."""
     message = error.get("message")
+    if isinstance(message, str) and _NOT_UNIQUE in message:
+        return "KEY_NOT_UNIQUE"
     found = _CODE.search(message) if isinstance(message, str) else None
     candidates = [detail.get("code") for detail in _details(error)] + [found and found[1], error.get("category")]
     return next((word for word in candidates if isinstance(word, str) and _WORD.match(word)), "no reason given")
