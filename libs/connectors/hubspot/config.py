@@ -51,7 +51,8 @@ class Mapped(_Part):
 
     @model_validator(mode="after")
     def _keys_stay(self) -> Self:
-        touched = KEYS & {*self.rename, *self.rename.values(), *self.leave_out, *self.constants}
+        facts: Mapping[str, str] = getattr(self, "facts", {})
+        touched = KEYS & {*self.rename, *self.rename.values(), *self.leave_out, *self.constants, *facts.values()}
         if touched:
             raise ValueError(f"{', '.join(sorted(touched))} is how records are recognised and cannot be mapped")
         return self

@@ -19,6 +19,8 @@ def search(records: Sequence[Record], body: Mapping[str, Any]) -> SimResponse:
     groups = body.get("filterGroups") or []
     if len(groups) > GROUPS:
         raise Refused(400, "VALIDATION_ERROR", f"The maximum number of filter groups is {GROUPS}")
+    if any(one.get("operator") not in _OPERATORS for group in groups for one in group.get("filters", ())):
+        raise Refused(400, "VALIDATION_ERROR", "operator is not one of the values supported")
     limit, after = int(body.get("limit", 10)), int(body.get("after") or 0)
     if limit > PAGE or after + limit > MOST:
         raise Refused(400, "VALIDATION_ERROR", "Paging is out of bounds")
@@ -38,10 +40,7 @@ def _matches(record: Record, groups: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _holds(record: Record, one: Mapping[str, Any]) -> bool:
-    operator = _OPERATORS.get(str(one.get("operator")))
-    if operator is None:
-        raise Refused(400, "VALIDATION_ERROR", "operator is not one of the values supported")
-    return operator(record.properties.get(str(one.get("propertyName"))) or "", one)
+    return _OPERATORS[one["operator"]](record.properties.get(str(one.get("propertyName"))) or "", one)
 
 
 def _compared(value: str, one: Mapping[str, Any]) -> int | None:
