@@ -48,15 +48,17 @@ def change_steps(
     body: Mapping[str, Any],
     *,
     target_key: str,
+    event_id: str,
     name: str,
     lookup: Request | None = None,
     **extra: str,
 ) -> tuple[Step, Step]:
     """Read the object's SyncToken, then change it sparsely: fields that are not named stay as they are.
 
-    QuickBooks refuses a change with an outdated SyncToken (5010), so the read is made anew at every attempt.
+    QuickBooks refuses a change with an outdated SyncToken (5010), so the read is to be made anew at every attempt,
+    and the token is kept for this event alone.
     """
-    token = Ref(SYNC_TOKEN, target_key)
+    token = Ref(SYNC_TOKEN, event_id)
     change = {**body, "Id": remote_id, "SyncToken": Remote(token), "sparse": True}
     return (
         Step(f"read {entity}", read(entity, remote_id), target_key, provides=token, reads=True, native_key=False),

@@ -37,12 +37,16 @@ def plan_customer(event: Event[Customer], config: Settings, known: Mapping[Ref, 
     ref = customer_ref(event.account, event.data.id)
     details = _details(event.data)
     if ref in known:
-        return Deliver(change_steps("Customer", known[ref], details, target_key=ref.key, name="change customer"))
+        return Deliver(
+            change_steps("Customer", known[ref], details, target_key=ref.key, event_id=event.id, name="change customer")
+        )
     plain = _display_name(event.data, ref)
     suffixed = _with_code(plain, ref)
-    names = {PLAIN_NAME: plain, "customer by name and code": suffixed}
     details["Notes"] = ref.key
-    return Deliver(tuple(_create(step, name, details, ref) for step, name in names.items()))
+    by_code = _create("customer by name and code", suffixed, details, ref)
+    if plain == suffixed:
+        return Deliver((by_code,))
+    return Deliver((_create(PLAIN_NAME, plain, details, ref), by_code))
 
 
 def _create(step: str, name: str, details: Mapping[str, Any], ref: Ref) -> Step:
@@ -58,29 +62,34 @@ def _create(step: str, name: str, details: Mapping[str, Any], ref: Ref) -> Step:
 
 
 def plan_erasure(event: Event[CustomerErased], config: Settings, known: Mapping[Ref, str]) -> Plan:
-    """The customer made inactive and, on a privacy request, stripped of everything personal.
+    """On a privacy request the customer is stripped of everything personal; the books refer to it, so it stays.
 
-    QuickBooks keeps the record itself, since the books refer to it.
+    It also stays active: a later refund of an old sale may name it, and QuickBooks refuses inactive customers.
     """
     if not config.customers:
         return _OFF
+    if not event.data.on_request:
+        return Filtered("deleted at the till, kept in the books")
     ref = customer_ref(event.account, event.data.id)
     if ref not in known:
         return Filtered("the customer is not in QuickBooks")
-    changes: dict[str, Any] = {"Active": False}
-    if event.data.on_request:
-        changes |= {"DisplayName": _with_code("Erased customer", ref), **_NOTHING}
-    return Deliver(change_steps("Customer", known[ref], changes, target_key=ref.key, name="erase customer"))
+    changes = {"DisplayName": _with_code("Erased customer", ref), **_NOTHING}
+    return Deliver(
+        change_steps("Customer", known[ref], changes, target_key=ref.key, event_id=event.id, name="erase customer")
+    )
 
 
 _NOTHING: Mapping[str, Any] = {
     "PrintOnCheckName": "",
+    "Notes": "",
     "GivenName": "",
     "FamilyName": "",
     "CompanyName": "",
     "PrimaryEmailAddr": {"Address": ""},
     "PrimaryPhone": {"FreeFormNumber": ""},
-    "BillAddr": {"Line1": "", "City": "", "CountrySubDivisionCode": "", "PostalCode": "", "Country": ""},
+    "BillAddr": dict.fromkeys(
+        ("Line1", "Line2", "Line3", "Line4", "Line5", "City", "CountrySubDivisionCode", "PostalCode", "Country"), ""
+    ),
 }
 
 

@@ -69,7 +69,7 @@ def _item_name(name: str, sku: str) -> str:
 
 
 def plan_product(event: Event[Product], config: Settings, known: Mapping[Ref, str]) -> Plan:
-    """The product's item created, or its name, description and state changed."""
+    """The product's item created, or its name and description changed."""
     product = event.data
     if not config.items.sync:
         return Filtered("items.sync is off")
@@ -79,7 +79,12 @@ def plan_product(event: Event[Product], config: Settings, known: Mapping[Ref, st
     remote_id = known.get(item_ref(product.sku))
     if remote_id is None:
         return Deliver((_find_or_create(product.sku, name, config),))
-    changes: dict[str, Any] = {"Name": _item_name(name, product.sku), "Active": product.active}
+    # One that is off sale stays active: late sales and refunds may name it, and QuickBooks refuses inactive items.
+    changes: dict[str, Any] = {"Name": _item_name(name, product.sku)}
     if product.description:
         changes["Description"] = product.description[:4000]
-    return Deliver(change_steps("Item", remote_id, changes, target_key=f"item:{product.sku}", name="change item"))
+    return Deliver(
+        change_steps(
+            "Item", remote_id, changes, target_key=f"item:{product.sku}", event_id=event.id, name="change item"
+        )
+    )

@@ -152,7 +152,7 @@ def _line(posting: _Posting, department: str | None) -> dict[str, Any]:
 
 def _remarks(day: DayClosed, left_out: Mapping[str, str]) -> list[str]:
     books = f"Location {day.location_id}, business day {day.business_day}, {day.currency}, revision {day.revision}"
-    remarks = [f"{books}: {day.sales} sales, {day.refunds} refunds."]
+    remarks = [f"{books}. Sales: {day.sales}, refunds: {day.refunds}."]
     if day.revision > 1:
         remarks.append("Holds only what came after the revision before.")
     remarks += [

@@ -97,6 +97,7 @@ def plan_amendment(event: Event[Amendment], config: Settings, known: Mapping[Ref
         remote_id,
         body,
         target_key=event.order_key,
+        event_id=event.id,
         name="change receipt",
         lookup=read("SalesReceipt", remote_id),
     )
@@ -115,6 +116,7 @@ def plan_void(event: Event[Voided], config: Settings, known: Mapping[Ref, str]) 
         remote_id,
         {},
         target_key=event.order_key,
+        event_id=event.id,
         name="void receipt",
         lookup=read("SalesReceipt", remote_id),
         operation="update",

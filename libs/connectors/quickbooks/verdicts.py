@@ -40,6 +40,8 @@ def judge(step: Step, response: Response) -> Verdict | None:
         return Throttled("too many calls", response.retry_after or THROTTLE_SECONDS)
     if not response.ok:
         return None
+    if step.reads and isinstance(response.json, dict) and "QueryResponse" in response.json:
+        return Done()
     found = _object(response.json)
     if found is None:
         return _unread(step, "the answer names no object")
