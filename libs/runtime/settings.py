@@ -35,6 +35,8 @@ class ProcessSettings:
     encryption_key: str | None
     otlp_endpoint: str | None
     log_format: str
+    http_host: str
+    http_port: int
     lease_seconds: float
     http_timeout_seconds: float
 
@@ -77,6 +79,8 @@ def read_settings() -> ProcessSettings:
         encryption_key=_secret("TILLSTREAM_ENCRYPTION_KEY"),
         otlp_endpoint=env.get("OTEL_EXPORTER_OTLP_ENDPOINT"),
         log_format=env.get("TILLSTREAM_LOG_FORMAT", "json"),
+        http_host=env.get("TILLSTREAM_HTTP_HOST", "0.0.0.0"),  # noqa: S104 - vendors call from outside
+        http_port=int(env.get("TILLSTREAM_HTTP_PORT", "8080")),
         lease_seconds=float(env.get("TILLSTREAM_LEASE_SECONDS", "30")),
         http_timeout_seconds=float(env.get("TILLSTREAM_HTTP_TIMEOUT_SECONDS", "20")),
     )

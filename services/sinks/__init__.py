@@ -1,0 +1,1 @@
+"""Deliveries: one service per target vendor, one engine and one consumer group per connection."""

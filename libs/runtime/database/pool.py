@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, TypeAlias
 
 import asyncpg
+
+from libs.runtime import exact_json
 
 # asyncpg ships no types: these two names say in signatures what is meant.
 Pool: TypeAlias = Any
@@ -24,8 +25,12 @@ DATABASE_AWAY: tuple[type[BaseException], ...] = (
 )
 
 
+def _text(value: Any) -> str:
+    return exact_json.encode(value).decode()
+
+
 async def _prepare(connection: Any) -> None:
-    await connection.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+    await connection.set_type_codec("jsonb", encoder=_text, decoder=exact_json.decode, schema="pg_catalog")
 
 
 async def open_pool(dsn: str, *, size: int = 8, name: str = "tillstream") -> Pool:

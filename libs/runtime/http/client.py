@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import aiohttp
-import msgspec
 
 from libs.connectors.contract.http import Request, Response
+from libs.runtime import exact_json
 from libs.runtime.configuration.model import Connection
 from libs.runtime.database.pool import Pool
 from libs.runtime.http.credentials import Credentials, CredentialsRefused, credentials
-
-_json = msgspec.json.Encoder(decimal_format="number")
 
 # An answer larger than this (bytes) is not one of the vendor's.
 _MAX_ANSWER = 32 * 1024 * 1024
@@ -25,11 +22,6 @@ class NotSent(Exception):
 
 class NoAnswer(Exception):
     """The call went out and no answer came: it may have had an effect."""
-
-
-def encode_json(value: Any) -> bytes:
-    """JSON with exact decimals as numbers."""
-    return _json.encode(value)
 
 
 class VendorClient:
@@ -64,7 +56,7 @@ class VendorClient:
         headers |= {"Accept": "application/json", **request.headers}
         body: bytes | None = None
         if request.json is not None:
-            body = encode_json(request.json)
+            body = exact_json.encode(request.json)
             headers["Content-Type"] = "application/json"
         try:
             async with self._session.request(
@@ -83,4 +75,4 @@ class VendorClient:
             raise NoAnswer(type(error).__name__) from None
 
 
-__all__ = ["CredentialsRefused", "NoAnswer", "NotSent", "VendorClient", "encode_json"]
+__all__ = ["CredentialsRefused", "NoAnswer", "NotSent", "VendorClient"]

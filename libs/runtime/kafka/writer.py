@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -18,6 +19,15 @@ _FATAL = (OutOfOrderSequenceNumber, ProducerClosed, ProducerFenced)
 
 class KafkaAway(Exception):
     """The record was not confirmed in time. It may still arrive: copies are recognised by id."""
+
+
+class Outgoing(NamedTuple):
+    """A record to write."""
+
+    topic: str
+    key: bytes
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
 
 
 class Writer:
@@ -66,6 +76,13 @@ class Writer:
         self, topic: str, key: bytes, value: bytes | None, headers: list[tuple[str, bytes]], *, within: float = 30.0
     ) -> Any:
         """Write one record and wait until all in-sync replicas have it; raises KafkaAway after `within` seconds."""
+        return (await self.send_all([Outgoing(topic, key, value, headers)], within=within))[0]
+
+    async def send_all(self, records: Sequence[Outgoing], *, within: float = 30.0) -> list[Any]:
+        """Write records, those of one key in the order given, and wait for all; raises KafkaAway.
+
+        They are handed over one by one and confirmed together. After a failure some may have been written.
+        """
         producer = self._producer
         try:
             async with asyncio.timeout(within):
@@ -73,13 +90,13 @@ class Writer:
                     await self._renew(None)
                     producer = self._producer
                     assert producer is not None
-                sent = await producer.send(topic, value, key=key, headers=headers)
+                sent = [await producer.send(r.topic, r.value, key=r.key, headers=r.headers) for r in records]
                 # shield: giving up waiting must not cancel a record that other senders share a batch with
-                return await asyncio.shield(sent)
+                return list(await asyncio.shield(asyncio.gather(*sent)))
         except TimeoutError:
-            raise KafkaAway(f"{topic}: not confirmed within {within} s") from None
+            raise KafkaAway(f"not confirmed within {within} s") from None
         except _FATAL as error:
             await self._renew(producer)
-            raise KafkaAway(f"{topic}: {type(error).__name__}") from None
+            raise KafkaAway(type(error).__name__) from None
         except (KafkaError, OSError) as error:
-            raise KafkaAway(f"{topic}: {type(error).__name__}") from None
+            raise KafkaAway(type(error).__name__) from None
