@@ -34,7 +34,7 @@ _REQUEST_ID_LENGTH = 50
 _DEFAULTS: dict[str, Any] = {
     "client_id": "sandbox-client",
     "client_secret": "sandbox-secret",
-    "refresh_token": "sandbox-refresh-1",  # the first one that is accepted
+    "first_refresh_tokens": "sandbox-refresh-",  # any that begins so is accepted once: one for each connection
     "rotate_refresh_token": True,  # on every use; QuickBooks does it about once a day
     "access_token_seconds": 3600,
     "calls_per_minute": 500,  # None: no limit
@@ -54,17 +54,21 @@ class QuickBooksSandbox:
     def __init__(self) -> None:
         self._options = dict(_DEFAULTS)
         self._loaded: list[Mapping[str, Any]] = []
+        self._access: dict[str, datetime | None] = {}  # until when each access token is good
+        self._refresh: set[str] = set()  # the newest of every chain of refresh tokens
+        self._issued = 0
         self.reset()
 
     def reset(self) -> None:
-        """Everything forgotten but the options; companies begin with the default chart again."""
+        """The books and counters forgotten; companies begin with the default chart again.
+
+        Options stay, and so do sign-ins: a service that runs meanwhile need not be connected again.
+        """
         self._companies: dict[str, Company] = {}
         self._counters: Counter[str] = Counter()
         self._calls: dict[str, deque[datetime]] = {}
         self._remembered: dict[tuple[str, str], tuple[datetime, SimResponse]] = {}
-        self._access: dict[str, datetime | None] = {}
-        self._refresh = str(self._options["refresh_token"])
-        self._issued = 0
+        self._used: set[str] = set()
         self._loaded.clear()
 
     def configure(self, options: Mapping[str, Any]) -> None:
@@ -73,8 +77,6 @@ class QuickBooksSandbox:
         if unknown:
             raise ValueError(f"no such option: {', '.join(sorted(unknown))}")
         self._options.update(options)
-        if "refresh_token" in options:
-            self._refresh = str(options["refresh_token"])
 
     def load(self, objects: Mapping[str, Any]) -> None:
         """Accounts, items, customers, vendors, departments into the company `realm`, or into all of them."""
@@ -173,11 +175,15 @@ class QuickBooksSandbox:
         self._counters["token_exchanges"] += 1
         if form.get("grant_type") != "refresh_token":
             return SimResponse(400, {"error": "unsupported_grant_type"})
-        if form.get("refresh_token") != self._refresh:
+        refresh = form.get("refresh_token", "")
+        if not self._accepts(refresh):
             self._counters["invalid_grants"] += 1
             return SimResponse(400, {"error": "invalid_grant", "error_description": "Incorrect or outdated token"})
         if self._options["rotate_refresh_token"]:
-            self._refresh = f"sandbox-refresh-{self._counters['token_exchanges'] + 1}"
+            self._refresh.discard(refresh)
+            self._used.add(refresh)
+            refresh = f"refresh-{self._issued + 1}"
+            self._refresh.add(refresh)
         seconds = self._options["access_token_seconds"]
         return SimResponse(
             200,
@@ -185,10 +191,14 @@ class QuickBooksSandbox:
                 "token_type": "bearer",
                 "access_token": self.token(seconds, now),
                 "expires_in": seconds,
-                "refresh_token": self._refresh,
+                "refresh_token": refresh,
                 "x_refresh_token_expires_in": 8640000,
             },
         )
+
+    def _accepts(self, refresh: str) -> bool:
+        first = refresh.startswith(str(self._options["first_refresh_tokens"])) and refresh not in self._used
+        return first or refresh in self._refresh
 
     def _signed_in(self, request: SimRequest, now: datetime) -> bool:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")

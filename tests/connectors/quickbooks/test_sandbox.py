@@ -78,6 +78,9 @@ def test_a_refresh_token_is_good_for_one_use(call: Caller) -> None:
     assert first.status == 200
     assert call.exchange("sandbox-refresh-1").body["error"] == "invalid_grant"
     assert call.exchange(first.body["refresh_token"]).status == 200
+    assert call.exchange(first.body["refresh_token"]).status == 400
+    assert call.exchange("sandbox-refresh-other-company").status == 200
+    assert call.exchange("made-up").status == 400
     assert call.exchange("sandbox-refresh-1", "wrong").status == 401
 
 
@@ -231,9 +234,12 @@ def test_what_is_loaded_is_in_every_company_or_in_one(call: Caller) -> None:
     assert found == {("1", "300"): 200, ("1", "301"): 400, ("2", "300"): 200, ("2", "301"): 200}
 
 
-def test_reset_forgets_everything_but_the_options(call: Caller) -> None:
+def test_reset_forgets_the_books_but_not_who_is_signed_in(call: Caller) -> None:
+    issued = call.exchange("sandbox-refresh-1").body["refresh_token"]
     call("POST", "/journalentry", BALANCED)
     call.sandbox.reset()
     assert call.sandbox.state() == {"companies": {}, "requests": {}, "duplicate_requestids": 0}
-    assert call("GET", "/account/91").status == 401  # tokens are gone too
+    assert call("GET", "/account/91").status == 200
+    assert call.exchange(issued).status == 200
+    assert call.exchange("sandbox-refresh-1").status == 200
     assert call.sandbox.limits()["calls_per_second"] is None
