@@ -17,7 +17,7 @@ from libs.canonical.sale import Amendment, Difference, Refund, Sale, check_refun
 from libs.connectors.contract.connector import FOLDER, Connector
 from libs.connectors.contract.dry_run import Mapped
 from libs.connectors.contract.http import Response
-from libs.connectors.contract.source import MalformedNotification, Notification, Source, Unmappable
+from libs.connectors.contract.source import Identified, MalformedNotification, Notification, Source, Unmappable
 from libs.runtime.carddata import cut
 from tools.golden import (
     Case,
@@ -203,8 +203,13 @@ def notifications(source: Source, feed: str, answer: Response, *, stated: bool) 
 def found_by_pull(source: Source, given: SourceCase, roots: list[Mapped], account_id: str) -> list[tuple[str, Mapped]]:
     """The case's roots as found on a page, each with its feed, mapped with the same parts at hand."""
     stated = given.pulled is not None
-    # A page does not say whose it is: the account is the one that was asked.
-    asked = replace(source, identify=lambda each: replace(source.identify(each), account_id=account_id))
+
+    # A page that does not say whose it is belongs to the account that was asked.
+    def identify(notification: Notification) -> Identified:
+        identified = source.identify(notification)
+        return replace(identified, account_id=identified.account_id or account_id)
+
+    asked = replace(source, identify=identify)
     names = {(root.root.kind, root.root.id) for root in roots}
     same = []
     for feed, answer in pages(source, given, roots):
