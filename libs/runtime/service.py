@@ -45,7 +45,11 @@ def run_service(name: str, main: Main) -> None:
         await main(settings, configuration, stopping)
         log.info("stopped")
 
-    uvloop.run(until_stopped())
+    try:
+        uvloop.run(until_stopped())
+    except ConfigurationInvalid as error:
+        sys.stderr.write(f"{name} cannot start:\n{error}\n")
+        raise SystemExit(2) from None
 
 
 async def run_together(stopping: asyncio.Event, *parts: Coroutine[Any, Any, None]) -> None:
