@@ -15,7 +15,7 @@ from libs.canonical.event import AnyEvent, refund_completed, sale_completed, sal
 from libs.canonical.identity import Account
 from libs.canonical.moments import micros, settle
 from libs.canonical.money import Money
-from libs.canonical.sale import Refund, Sale, Voided
+from libs.canonical.sale import Refund, Sale, Tender, TenderType, Voided
 from libs.connectors.contract.source import Outcome, Snapshot, SourceSettings
 from libs.connectors.shopify.lines import Sold, sold
 from libs.connectors.shopify.node import Node
@@ -116,7 +116,7 @@ def _events(account: Account, order: _Order, status: str | None) -> tuple[AnyEve
     node = order.node
     sale = _sale(order)
     updated = node.need_time("updated_at")
-    payments = [tender.id for tender in sale.tenders]
+    payments = _transactions(sale.tenders)
     receipt = node.text("source_identifier")
     completed = sale_completed(
         account,
@@ -142,10 +142,15 @@ def _events(account: Account, order: _Order, status: str | None) -> tuple[AnyEve
     return completed, *(_refund_event(account, refund, records[refund.id]) for refund in refunds)
 
 
+def _transactions(tenders: Sequence[Tender]) -> list[str]:
+    """The ids under which Shopify keeps the payments; an exchange has none."""
+    return [tender.id for tender in tenders if tender.type is not TenderType.EXCHANGE]
+
+
 def _refund_event(account: Account, refund: Refund, record: Node) -> AnyEvent:
     created = record.need_time("created_at")
     return refund_completed(
-        account, refund, recorded_at=created, version=micros(created), refs=[tender.id for tender in refund.tenders]
+        account, refund, recorded_at=created, version=micros(created), refs=_transactions(refund.tenders)
     )
 
 

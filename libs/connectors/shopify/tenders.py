@@ -63,7 +63,7 @@ def _waiting(transactions: Sequence[Node], kinds: set[str]) -> bool:
 def paid(transactions: Sequence[Node], tip: Money, place: Place) -> Paid:
     """How an order was paid; the tip is written to the tender that carried it, as far as can be told."""
     payments = _succeeded(transactions, _PAYING)
-    tenders = [_tender(node, place) for node in payments]
+    tenders = [_with_cash(_tender(node, place)) for node in payments]
     rounding = _rounding(payments, place)
     for change in _succeeded(transactions, {"change"}):
         tenders = _less_change(tenders, change, place)
@@ -98,9 +98,13 @@ def _tender(node: Node, place: Place) -> Tender:
         tip=Money.zero(place.currency),
         card_brand=brand,
         card_last4=node.id("card_last4"),
-        cash_given=given if kind is TenderType.CASH else None,
         staff_id=node.id("user_id"),
     )
+
+
+def _with_cash(tender: Tender) -> Tender:
+    """The tender with what was handed over, before any change."""
+    return tender.model_copy(update={"cash_given": tender.amount}) if tender.type is TenderType.CASH else tender
 
 
 def _type(gateway: str | None, *, is_card: bool, place: Place) -> TenderType:
