@@ -14,7 +14,7 @@ from libs.canonical.sale import Sale, money_hash
 
 @dataclass(frozen=True)
 class Told:
-    """The newest that was told of one entity and kind. `ordinal` counts amendments; `sale` is kept to show what changed."""
+    """The newest that was told of one entity and kind. `ordinal` counts amendments; `sale` shows what they changed."""
 
     event_id: str
     content_hash: str

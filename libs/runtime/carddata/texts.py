@@ -161,27 +161,27 @@ def _field_before(text: str, position: int, names: FieldNames) -> Field:
 def _numbers_in(run: re.Match[str]) -> list[tuple[int, int]]:
     """Where card numbers stand in a run of digits and separators: whole groups of digits, since a date, an expiry or a
     further number may stand beside them; in one group too long for a card number, its beginning."""
-    text = run.string
-    groups = [found.span() for found in _GROUP.finditer(text, run.start(), run.end())]
+    groups = [group.span() for group in _GROUP.finditer(run.string, run.start(), run.end())]
+    digits = [ascii_digits(run.string[start:end]) for start, end in groups]
     found: list[tuple[int, int]] = []
     first = 0
     while first < len(groups):
         start, end = groups[first]
-        last = _last_group(text, groups, first)
+        last = _last_group(digits, first)
         if last is not None:
             found.append((start, groups[last][1]))
             first = last
         elif end - start > LONGEST:
-            found += _at_its_beginning(text, start, end)
+            found += _at_its_beginning(digits[first], start)
         first += 1
     return found
 
 
-def _last_group(text: str, groups: list[tuple[int, int]], first: int) -> int | None:
+def _last_group(groups: list[str], first: int) -> int | None:
     """The group with which the longest card number from `first` on ends."""
     last, digits = None, ""
     for at in range(first, len(groups)):
-        digits += ascii_digits(text[slice(*groups[at])])
+        digits += groups[at]
         if len(digits) > LONGEST:
             break
         if is_card_number(digits):
@@ -189,10 +189,9 @@ def _last_group(text: str, groups: list[tuple[int, int]], first: int) -> int | N
     return last
 
 
-def _at_its_beginning(text: str, start: int, end: int) -> list[tuple[int, int]]:
-    """Card numbers one after the other from the beginning of a long group of digits."""
+def _at_its_beginning(digits: str, start: int) -> list[tuple[int, int]]:
+    """Card numbers one after the other from the beginning of a long group of digits, which stands at `start`."""
     found = []
-    digits = ascii_digits(text[start:end])
     at = 0
     while length := next((n for n in range(LONGEST, SHORTEST - 1, -1) if is_card_number(digits[at : at + n])), 0):
         length = min(length, len(digits) - at)

@@ -110,10 +110,11 @@ class Caller:
         response = await self._call(asking.request, reads=True)
         if not isinstance(response, Response):
             return response
-        if response.ok:
-            return self._target.found(step, response)
+        if response.status == 404:
+            return None
         verdict = self._target.judge(asking, response) or judge_status(response, reads=True)
-        return None if response.status == 404 else verdict
+        # Only an answer that is one of the vendor's says that nothing was found; garbage with status 200 does not.
+        return self._target.found(step, response) if isinstance(verdict, Done) else verdict
 
     async def probe(self, request: Request) -> str | None:
         """Ask the target something cheap; None when it answers and accepts our credentials, else the reason."""

@@ -345,6 +345,7 @@ class Deliverer:
             await self._give_time_or_up(work, "dependency", "some events of this document were not read yet")
             return
         steps = work.plan.steps
+        reads: tuple[Step, ...] = ()
         for number, step in enumerate(steps):
             if step.name in work.steps:
                 continue
@@ -353,13 +354,14 @@ class Deliverer:
                 if known:
                     work.known |= known
                     continue
-            verdict = await self._until_answered(work, step)
+            verdict = await self._until_answered(work, step, reads)
+            reads = (*reads, step) if step.reads else ()
             if not isinstance(verdict, Done):
                 await self._not_done(work, step, verdict)
                 return
             self._note_done(work, step, verdict)
             failpoint("after_send")
-            if number + 1 < len(steps):
+            if number + 1 < len(steps) and not step.reads:
                 await self._ledger.save_step(
                     work.event.id, work.item.partition, work.item.epoch, work.steps, work.provides
                 )
@@ -381,6 +383,8 @@ class Deliverer:
         if step.provides is not None and done.remote_id is not None:
             provided[step.provides] = done.remote_id
         work.known |= provided
+        if step.reads:
+            return  # what was read (a version, say) is of this moment only: it is read again when work resumes
         work.provides |= provided
         self._remotes.learn(provided)
         work.steps[step.name] = {"id": done.remote_id, "refs": [[*ref, remote] for ref, remote in provided.items()]}
@@ -389,8 +393,11 @@ class Deliverer:
         work.doubtful = False
         self.brake.success()
 
-    async def _until_answered(self, work: _Work, step: Step) -> Verdict:
-        """Try a step until its answer is about the event itself: an outage, a limit or an expired token is not."""
+    async def _until_answered(self, work: _Work, step: Step, reads: tuple[Step, ...] = ()) -> Verdict:
+        """Try a step until its answer is about the event itself: an outage, a limit or an expired token is not.
+
+        `reads` came just before it and are repeated before a retry: the step may rest on what they read.
+        """
         tries, renewed = 0, False
         while True:
             await self._circuit.enter()
@@ -426,6 +433,14 @@ class Deliverer:
             wait = _QUICK_RETRIES[tries] * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries apart
             await asyncio.sleep(max(wait, getattr(verdict, "after", None) or 0.0))
             tries += 1
+            if isinstance(verdict, Retry):
+                await self._read_again(work, reads)
+
+    async def _read_again(self, work: _Work, reads: tuple[Step, ...]) -> None:
+        for number, step in enumerate(reads):
+            verdict = await self._until_answered(work, step, reads[:number])
+            if isinstance(verdict, Done):
+                self._note_done(work, step, verdict)
 
     async def _attempt(self, work: _Work, step: Step) -> Verdict:
         """One try. A write whose earlier outcome is unknown is resolved first, by what the vendor offers."""

@@ -152,7 +152,7 @@ class RotatingToken:
                     f"(HTTP {response.status}); connect the account again and paste a new refresh token"
                 )
             response.raise_for_status()
-            answer: dict[str, Any] = await response.json(content_type=None)
+            answer: Any = await response.json(content_type=None)
             if not isinstance(answer, dict) or "access_token" not in answer:
                 raise aiohttp.ClientPayloadError("token answer without access_token")
             return answer
