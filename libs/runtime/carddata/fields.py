@@ -42,7 +42,7 @@ _NAMES = {
     Field.CODE: "pin pinnumber cid csc securitycode cardcode track",
     Field.NUMBER: (
         "pan fullpan cardpan primaryaccountnumber cardnumber cardnum cardno creditcardnumber creditcardno "
-        "creditcard debitcardnumber paymentcardnumber ccnumber ccnum ccno acctnum dpan fpan"
+        "debitcardnumber paymentcardnumber ccnumber ccnum ccno acctnum dpan fpan"
     ),
     Field.NUMBER_OF_CARD: "number",
     Field.ID: "id ids gid gids uid uuid guid",
@@ -113,7 +113,9 @@ def below(parent: Field, child: Field) -> Field:
     """What a field is inside a field: `number` in an object that is a card; all below a security code is sensitive."""
     if child is Field.NUMBER_OF_CARD:
         return Field.NUMBER if parent in (Field.CARD_OBJECT, Field.NUMBER) else below(parent, Field.TEXT)
-    if parent in (Field.SENSITIVE, Field.NUMBER) and child not in (Field.SENSITIVE, Field.CARD):
+    if parent is Field.SENSITIVE and child is not Field.CARD:
+        return parent
+    if parent is Field.NUMBER and child is Field.TEXT:
         return parent
     return child
 
