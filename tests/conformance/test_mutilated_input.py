@@ -19,7 +19,21 @@ CASES = tuple(case for case in cases() if b'"notification"' in (case.folder / "i
 # So many places of each case, chosen by the case's name: a run is repeatable, and all cases together reach most fields.
 PLACES = 15
 MISSING = object()
-INSTEAD: tuple[Any, ...] = (MISSING, None, "", "not what was expected", 7, -1, Decimal("0.5"), True, [], {}, [None], [7], {"x": None})
+INSTEAD: tuple[Any, ...] = (
+    MISSING,
+    None,
+    "",
+    "not what was expected",
+    7,
+    -1,
+    Decimal("0.5"),
+    True,
+    [],
+    {},
+    [None],
+    [7],
+    {"x": None},
+)
 
 Path = tuple[str | int, ...]
 connector_of = cache(load)
