@@ -322,9 +322,9 @@ def stock(found: Any) -> JSON | None:
     level = dig(found, "inventoryLevel")
     if level is None:
         return None
-    named = [quantity for quantity in dig(level, "quantities") or () if dig(quantity, "name") == "available"]
+    quantities = _each(dig(level, "quantities"), lambda quantity: quantity)
+    available = next((quantity for quantity in quantities if dig(quantity, "name") == "available"), None)
     variants = nodes(dig(found, "variants"), lambda item: {"id": number(item, "id")})
-    available = named[0] if named else None
     return {
         "inventory_item_id": number(found, "id"),
         "sku": dig(found, "sku"),
