@@ -1,0 +1,1 @@
+"""The commands of `till`, one module a group."""

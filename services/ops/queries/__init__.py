@@ -1,0 +1,1 @@
+"""Every SQL statement of the operator's room, one module a subject."""
