@@ -21,7 +21,7 @@ from libs.connectors.contract.source import (
 )
 from libs.runtime import exact_json
 from libs.runtime.carddata import TooDeep, cut
-from services.ops.objects_at_hand import ObjectsAtHand, unfolded
+from services.ops.objects_at_hand import ObjectsAtHand, offered
 from services.ops.speaking import USAGE, Failure
 
 
@@ -38,11 +38,11 @@ class MappedRoot:
 
     @property
     def needs(self) -> tuple[Fetch, ...]:
-        """Fetches without which nothing can be said: the required ones, or, with no event to show, the optional."""
+        """What to give for more to be said, when there is no event to show: required and optional fetches."""
         outcome = self.mapped.outcome
-        if outcome is None:
-            return self.mapped.missing
-        return () if outcome.events else self.assumed_absent
+        if outcome is not None and outcome.events:
+            return ()
+        return (*self.mapped.missing, *self.assumed_absent)
 
 
 @dataclass(frozen=True)
@@ -144,10 +144,10 @@ def map_on_paper(
     given: Given,
     *,
     type_: str | None,
-    files: Sequence[Any],
+    files: Sequence[tuple[str, Any]],
     settings: SourceSettings,
 ) -> OnPaper:
-    """Everything that the notification shows. Raises WouldBeDead, and Failure when it was asked wrongly."""
+    """Everything that the notification shows; `files` are fetched objects by the file's name. Raises WouldBeDead, and Failure when it was asked wrongly."""
     source = connector.source
     if source is None or source.manifest.source is None:
         raise Failure(f"{connector.manifest.title} is no source: nothing comes from it", USAGE)
@@ -176,7 +176,7 @@ def _without(headers: dict[str, str], name: str | None) -> dict[str, str]:
 
 
 def _without_card_data(
-    facts: SourceFacts, given: Given, files: Sequence[Any]
+    facts: SourceFacts, given: Given, files: Sequence[tuple[str, Any]]
 ) -> tuple[Any, ObjectsAtHand, tuple[str, ...]]:
     """Body and objects as a service would see them: card data is cut before anything else looks."""
     paths: list[str] = []
@@ -188,11 +188,11 @@ def _without_card_data(
 
     try:
         body = clean("body", given.body)
-        loose = [clean(f"file {number}", document) for number, document in enumerate(files, start=1)]
+        named = [(name, clean(name, document)) for name, document in files]
         parts = clean("parts", dict(given.parts))
     except TooDeep as error:
         raise WouldBeDead(f"refused before it is stored: {error}") from None
-    return body, ObjectsAtHand(unfolded([parts, *loose])), tuple(paths)
+    return body, ObjectsAtHand(offered(parts, named)), tuple(paths)
 
 
 def _roots(
@@ -204,8 +204,7 @@ def _roots(
         gathered = objects.gather(source, root)
         one = replace(source, identify=_always(alone))
         _, (mapped,) = map_notification(one, notification, gathered.parts, settings)
-        absent = gathered.assumed_absent if mapped.outcome is not None else ()
-        yield MappedRoot(mapped, absent)
+        yield MappedRoot(mapped, gathered.assumed_absent)
 
 
 def _always(identified: Identified) -> Callable[[Notification], Identified]:

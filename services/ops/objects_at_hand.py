@@ -1,7 +1,8 @@
 """Files that hold a vendor's objects, offered to the fetches for which a service would ask the vendor.
 
 A file is one of: `{"parts": {...}}`, a dict keyed by part name, a vendor's answer, or a bare object. Answers and
-objects are matched to a fetch by the object's id, which the fetch names in its path, query or body.
+objects are matched to a fetch by the object's id, which the fetch names in its path, query or body; a file called like
+the part (`shop.json`) is that part.
 """
 
 from __future__ import annotations
@@ -69,12 +70,13 @@ class ObjectsAtHand:
         return Gathered(found, tuple(absent))
 
 
-def unfolded(documents: Iterable[Any]) -> tuple[Any, ...]:
-    """The documents as offered: what stands under `parts` is taken out."""
-    return tuple(
-        document["parts"] if isinstance(document, Mapping) and isinstance(document.get("parts"), Mapping) else document
-        for document in documents
-    )
+def offered(parts: Mapping[str, Any], files: Iterable[tuple[str, Any]]) -> tuple[Any, ...]:
+    """The documents as offered: parts known by name first, then each file by its name, and as whatever it may be."""
+    documents: list[Any] = [parts]
+    for name, document in files:
+        inside = document.get("parts") if isinstance(document, Mapping) else None
+        documents += [inside] if isinstance(inside, Mapping) else [{name: document}, document]
+    return tuple(documents)
 
 
 def _as_answer(fetch: Fetch, document: Any) -> Any:

@@ -62,7 +62,7 @@ def map_(
     """
     known = connector(vendor)
     given = given_in(read_json(file))
-    files = [read_json(path) for path in with_ or ()]
+    files = [(path.stem, read_json(path)) for path in with_ or ()]
     try:
         result = map_on_paper(known, given, type_=type_, files=files, settings=_source_settings(settings, given, file))
     except WouldBeDead as error:
