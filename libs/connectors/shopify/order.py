@@ -126,7 +126,10 @@ def _events(account: Account, order: _Order, status: str | None) -> tuple[AnyEve
         refs=[*([receipt] if receipt else []), *payments],
     )
     cancelled = node.time("cancelled_at")
-    if (cancelled or status == "voided") and not any(each.moves_money for each in order.refunds):
+    # A cancelled order that stays paid keeps its money until a refund returns it, which may be made moments later: a
+    # void as well would take the money back twice.
+    undone = status == "voided" or (cancelled is not None and not order.due)
+    if undone and not any(each.moves_money for each in order.refunds):
         void = Voided(
             sale_id=sale.id,
             location_id=sale.location_id,

@@ -123,24 +123,30 @@ def test_refunds_add_up_in_the_order_they_were_made() -> None:
     ]
 
 
-def test_a_void_is_told_only_when_nothing_was_paid_back() -> None:
-    cancelled = {"cancelled_at": "2026-02-01T13:00:00-05:00"}
-    kinds = [
-        [
-            event.kind
-            for event in events_of(order("20.00", [line(1, "20.00")], **cancelled, **more), [payment(901, "20.00")])
-        ]
-        for more in (
-            {},
-            {"refunds": [refund(801, [(1, 1, "20.00")], "20.00")]},
+@pytest.mark.parametrize(
+    ("more", "kinds"),
+    [
+        ({"financial_status": "voided"}, [Kind.SALE_COMPLETED, Kind.SALE_VOIDED]),
+        ({"financial_status": "paid"}, [Kind.SALE_COMPLETED]),
+        (
+            {"financial_status": "refunded", "refunds": [refund(801, [(1, 1, "20.00")], "20.00")]},
+            [Kind.SALE_COMPLETED, Kind.REFUND_COMPLETED],
+        ),
+        (
             {"refunds": [refund(801, [(1, 1, "20.00")], None, order_adjustments=[{"id": 1, "amount": "20.00"}])]},
-        )
-    ]
-    assert kinds == [
-        [Kind.SALE_COMPLETED, Kind.SALE_VOIDED],
-        [Kind.SALE_COMPLETED, Kind.REFUND_COMPLETED],
-        [Kind.SALE_COMPLETED, Kind.SALE_VOIDED],
-    ]
+            [Kind.SALE_COMPLETED, Kind.REFUND_COMPLETED],
+        ),
+    ],
+    ids=["payment voided", "money kept", "paid back", "goods back, money kept"],
+)
+def test_a_cancelled_sale_is_void_only_when_its_money_is_undone(more: dict[str, Any], kinds: list[Kind]) -> None:
+    cancelled = order("20.00", [line(1, "20.00")], cancelled_at="2026-02-01T13:00:00-05:00", **more)
+    assert [event.kind for event in events_of(cancelled, [payment(901, "20.00")])] == kinds
+
+
+def test_a_cancelled_sale_of_nothing_is_void() -> None:
+    free = order("0.00", [line(1, "0.00")], cancelled_at="2026-02-01T13:00:00-05:00")
+    assert [event.kind for event in events_of(free, [])] == [Kind.SALE_COMPLETED, Kind.SALE_VOIDED]
 
 
 def test_a_configured_zone_wins_over_the_shops() -> None:
