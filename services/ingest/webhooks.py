@@ -124,7 +124,7 @@ class Webhooks:
             identified = door.source.identify(notification)
         except MalformedNotification as error:
             return _unreadable(name, kept, exact_json.encode(clean.document), str(error))
-        if identified.account_id != door.connection.account:
+        if identified.account_id and identified.account_id != door.connection.account:
             return _unreadable(
                 name, kept, exact_json.encode(clean.document),
                 "it belongs to another account than the one configured",
