@@ -150,8 +150,12 @@ def _modifier(modifier: Node, currency: str) -> Modifier:
     )
 
 
-def service_charge(charge: Node, levies: Levies) -> ServiceCharge:
-    """A charge on top. One that Square spread over the lines was taken out of them, its taxes stayed with them."""
+def service_charge(charge: Node, levies: Levies, *, sold: Node | None = None) -> ServiceCharge:
+    """A charge on top. One that Square spread over the lines was taken out of them, its taxes stayed with them.
+
+    `sold`: of a charge given back, the one that was sold, since only that says whether it was a gratuity
+    (OrderReturnServiceCharge has no type).
+    """
     currency = levies.currency
     amount = charge.money("applied_money", currency) or charge.amount("amount_money", currency)
     apportioned = charge.text("treatment_type") == "APPORTIONED_TREATMENT"
@@ -162,7 +166,7 @@ def service_charge(charge: Node, levies: Levies) -> ServiceCharge:
         amount=amount,
         taxes=taxes,
         total=stated if stated is not None else amount + additive(taxes, currency),
-        paid_to_staff=charge.text("type") == "AUTO_GRATUITY",
+        paid_to_staff=(sold or charge).text("type") == "AUTO_GRATUITY",
     )
 
 

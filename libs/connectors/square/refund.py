@@ -220,7 +220,11 @@ def _refund(facts: _Facts, trade: Trade) -> Refund:
     currency, returned = facts.total.currency, facts.returned
     levies = Levies.of_return(returned, currency)
     day = trade.day(facts.location_id, facts.at)
-    charges = tuple(service_charge(each, levies) for each in returned.children("return_service_charges"))
+    sold = {each.text("uid"): each for each in trade.find("order", facts.sale_id).children("service_charges")}
+    charges = tuple(
+        service_charge(each, levies, sold=sold.get(each.text("source_service_charge_uid")))
+        for each in returned.children("return_service_charges")
+    )
     tip = _tip(returned, currency)
     rounding = returned.child("rounding_adjustment").amount("amount_money", currency)
     named = total([*(each.total for each in charges), tip, rounding], currency)
