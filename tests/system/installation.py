@@ -62,6 +62,7 @@ class Installation:
         self.sandbox = await self._start_sandbox()
         self.http = aiohttp.ClientSession()
         await self.sandbox_options("quickbooks", {"calls_per_minute": 60_000, "calls_per_second": 1_000})
+        await self.sandbox_options("square", {"windows": [{"calls": 1_000, "seconds": 1}]})
         self.ports["http"] = _free_port()
         await self.configure(configuration(self.sandbox, self.ports["http"]))
         self.pool = await open_pool(self.postgres, size=4, name="test")
