@@ -147,7 +147,10 @@ def map_on_paper(
     files: Sequence[tuple[str, Any]],
     settings: SourceSettings,
 ) -> OnPaper:
-    """Everything that the notification shows; `files` are fetched objects by the file's name. Raises WouldBeDead, and Failure when it was asked wrongly."""
+    """Everything that the notification shows; `files` are fetched objects by the name of their file.
+
+    Raises WouldBeDead, and Failure when it was asked wrongly.
+    """
     source = connector.source
     if source is None or source.manifest.source is None:
         raise Failure(f"{connector.manifest.title} is no source: nothing comes from it", USAGE)
