@@ -38,9 +38,10 @@ def notification(type_: str, obj: Any, merchant_id: str, event_id: str, created_
     if isinstance(obj, Mapping) and isinstance(obj.get("location_id"), str):
         body["location_id"] = obj["location_id"]
     content = _order(obj, type_) if type_.startswith("order.") else obj
-    # The id of a count's notification is one of its own, that of the catalogue's is its time.
-    object_id = obj.get("id") if isinstance(obj, Mapping) else event_id
-    body["data"] = {"type": name, "id": object_id or event_id, "object": {name: content}}
+    body["data"] = {"type": name, "object": {name: content}}
+    if type_ != "catalog.version.updated":
+        # A list of counts has no id: Square gives its notification one of its own.
+        body["data"]["id"] = obj["id"] if isinstance(obj, Mapping) else event_id
     if type_ == "customer.deleted":
         body["data"]["deleted"] = True
     return body
