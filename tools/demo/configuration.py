@@ -38,7 +38,9 @@ SECRETS = {
     "DEMO_HUBSPOT_TOKEN": "pat-sandbox",
     "DEMO_QBO_CLIENT_ID": "sandbox-client",
     "DEMO_QBO_CLIENT_SECRET": "sandbox-secret",
-    "DEMO_QBO_REFRESH_TOKEN": "sandbox-refresh-1",
+    # QuickBooks gives each company a refresh token of its own, and a new one at every use.
+    "DEMO_QBO_RECEIPTS_REFRESH_TOKEN": "sandbox-refresh-receipts",
+    "DEMO_QBO_JOURNAL_REFRESH_TOKEN": "sandbox-refresh-journal",
 }
 
 
@@ -119,7 +121,7 @@ def _quickbooks(connection: str, stores: tuple[Store, ...], sandbox: str, settin
         "secrets": _secrets(
             client_id="DEMO_QBO_CLIENT_ID",
             client_secret="DEMO_QBO_CLIENT_SECRET",
-            refresh_token="DEMO_QBO_REFRESH_TOKEN",
+            refresh_token=f"DEMO_{connection.replace('-', '_').upper()}_REFRESH_TOKEN",
         ),
         "settings": {"home_currency": CURRENCY, **settings},
     }

@@ -23,6 +23,8 @@ LATE_UPLOAD_DAY, LATE_UPLOAD_ARRIVES = 2, 4
 STRAY_CENTS = 5
 TIP_LATER = 200
 _REFUND_SHARE = 0.03
+
+Fits = Callable[[Sale], bool]
 _BOTTLES = Line("bottles", "Bottle deposit returned", "GROCERY", None, Decimal(1), -40, -40)
 
 
@@ -49,7 +51,7 @@ class Happenings:
 
     # Choosing
 
-    def _pick(self, about: str, number: int, fits: Callable[[Sale], bool]) -> list[Sale]:
+    def _pick(self, about: str, number: int, fits: Fits) -> list[Sale]:
         """So many sales that fit and were not chosen before."""
         able = [sale for sale in self.sales.values() if sale.id not in self._befallen and sale.total > 0 and fits(sale)]
         chosen = chance("pick", about).sample(sorted(able, key=lambda sale: sale.id), number)
@@ -122,9 +124,7 @@ class Happenings:
 
     def _offline(self) -> None:
         for vendor, number in (("square", 4), ("shopify", 2)):
-            for sale in self._pick(
-                f"offline {vendor}", number, lambda s, v=vendor: s.store.vendor == v and 7 <= s.at.hour < 17
-            ):
+            for sale in self._pick(f"offline {vendor}", number, _sold_by(vendor, lambda s: 7 <= s.at.hour < 17)):
                 hours = chance("offline", sale.id).randint(2, 5)
                 self._put(replace(sale, offline=True, uploaded=sale.at + timedelta(hours=hours)))
 
@@ -134,7 +134,7 @@ class Happenings:
             found = self._pick(
                 f"void {books}",
                 1,
-                lambda s, b=books: s.store.vendor == "shopify" and s.store.books == b and not s.offline,
+                _booked(books, lambda s: s.store.vendor == "shopify" and not s.offline),
             )[0]
             voids.append(self._put(replace(found, voided_at=found.uploaded + timedelta(minutes=4))))
         return voids
@@ -144,10 +144,7 @@ class Happenings:
             sale = self._pick(
                 f"tip {books}",
                 1,
-                lambda s, b=books: (
-                    s.store.vendor == "square" and s.store.books == b and s.day in (2, 3) and s.tip == 0
-                    and _by_card_alone(s) and not s.offline
-                ),
+                _booked(books, _may_get_a_tip),
             )[0]  # fmt: skip
             changed = replace(_with_tip(sale, TIP_LATER), changed_at=sale.at + timedelta(hours=20))
             self.tips_changed.append((changed, sale.day + 1))
@@ -158,9 +155,7 @@ class Happenings:
             sale = self._pick(
                 f"plant {number}",
                 1,
-                lambda s, v=vendor: (
-                    s.store.vendor == v and len(s.payments) == 1 and not s.offline and s.person is not None
-                ),
+                _sold_by(vendor, lambda s: len(s.payments) == 1 and not s.offline and s.person is not None),
             )[0]
             planted.append(self._put(replace(sale, planted=plant)))
         return planted
@@ -212,6 +207,18 @@ class Happenings:
         refund_id = code("return", sale.id) if sale.store.vendor == "square" else str(int(sale.id) + 1_000_000_000_000)
         back = GiveBack(refund_id, sale, day, sale.at + later, lines, ())
         self.give_backs.append(replace(back, paid_out=_paid_out(sale, back.total)))
+
+
+def _sold_by(vendor: str, fits: Fits) -> Fits:
+    return lambda sale: sale.store.vendor == vendor and fits(sale)
+
+
+def _booked(books: str, fits: Fits) -> Fits:
+    return lambda sale: sale.store.books == books and fits(sale)
+
+
+def _may_get_a_tip(sale: Sale) -> bool:
+    return sale.store.vendor == "square" and sale.day in (2, 3) and _by_card_alone(sale) and not sale.offline
 
 
 def _by_card_alone(sale: Sale) -> bool:
