@@ -17,13 +17,14 @@ from libs.connectors.contract.simulator import Fault, SimRequest, SimResponse, S
 from libs.connectors.square.calls import API_VERSION
 from libs.connectors.square.sandbox_store import (
     KEYS,
+    Listings,
     Object,
     Refused,
     Store,
     bad_request,
     between,
     moment,
-    page,
+    ordered,
 )
 from libs.connectors.square.webhooks import notification, sign
 
@@ -69,6 +70,7 @@ class SquareSandbox:
     def reset(self) -> None:
         """Everything as new: no objects, the default token and the assumed limit."""
         self._store = Store()
+        self._listings = Listings()
         self._tokens: dict[str, datetime | None] = {DEFAULT_TOKEN: None}
         self._windows: list[tuple[int, timedelta]] = []
         self._calls: deque[datetime] = deque()
@@ -180,6 +182,9 @@ class SquareSandbox:
     def search_orders(self, request: SimRequest, now: datetime) -> Answer:
         """SearchOrders."""
         body = _body(request)
+        return self._page("orders", lambda: self._orders(body), body, now, 500, 1000)
+
+    def _orders(self, body: Mapping[str, Any]) -> list[Object]:
         places = body.get("location_ids")
         if not places:
             raise bad_request("MISSING_REQUIRED_PARAMETER", "location_ids is required", "location_ids")
@@ -196,7 +201,7 @@ class SquareSandbox:
             if field != key:
                 raise bad_request("BAD_REQUEST", "sort_field must match the time that is filtered by", "query.sort")
             found = _in_range(found, field, span)
-        return self._page("orders", _sorted(found, key, sort.get("sort_order", "DESC")), body, now, 500, 1000)
+        return ordered(found, key, sort.get("sort_order", "DESC"))
 
     def batch_orders(self, request: SimRequest, now: datetime) -> Answer:
         """BatchRetrieveOrders: unknown ids are left out."""
@@ -208,15 +213,19 @@ class SquareSandbox:
 
     def payments(self, request: SimRequest, now: datetime) -> Answer:
         """ListPayments: without a location only the main one's, which is the first."""
-        first = next(iter(self._store.kinds["locations"]), None)
-        return self._by_query("payments", request, now, request.query.get("location_id") or first)
+        location_id = request.query.get("location_id") or next(iter(self._store.kinds["locations"]), None)
+        return self._page(
+            "payments", lambda: self._by_query("payments", request.query, location_id), request.query, now, 100, 100
+        )
 
     def refunds(self, request: SimRequest, now: datetime) -> Answer:
         """ListPaymentRefunds: without a location those of all."""
-        return self._by_query("refunds", request, now, request.query.get("location_id"))
+        location_id = request.query.get("location_id")
+        return self._page(
+            "refunds", lambda: self._by_query("refunds", request.query, location_id), request.query, now, 100, 100
+        )
 
-    def _by_query(self, kind: str, request: SimRequest, now: datetime, location_id: str | None) -> Answer:
-        query = request.query
+    def _by_query(self, kind: str, query: Mapping[str, str], location_id: str | None) -> list[Object]:
         found = [each for each in self._store.all(kind) if location_id in (None, each.get("location_id"))]
         if query.get("status"):
             found = [each for each in found if each.get("status") == query["status"]]
@@ -225,36 +234,41 @@ class SquareSandbox:
                 moment(query.get(f"{prefix}{name}_time"), f"{prefix}{name}_time") for name in ("begin", "end")
             )
             found = between(found, key, begin, end)
-        key = query.get("sort_field", "CREATED_AT").lower()
-        return self._page(kind, _sorted(found, key, query.get("sort_order", "DESC")), query, now, 100, 100)
+        return ordered(found, query.get("sort_field", "CREATED_AT").lower(), query.get("sort_order", "DESC"))
 
     def search_customers(self, request: SimRequest, now: datetime) -> Answer:
         """SearchCustomers by times; sorted by name, as Square does when not told otherwise."""
         body = _body(request)
+        return self._page("customers", lambda: self._customers(body), body, now, 100, 100)
+
+    def _customers(self, body: Mapping[str, Any]) -> list[Object]:
         wanted = (body.get("query") or {}).get("filter") or {}
         found = self._store.all("customers")
         for field in ("created_at", "updated_at"):
             found = _in_range(found, field, wanted.get(field) or {})
-        found.sort(key=lambda each: (each.get("given_name") or "", each.get("family_name") or "", each["id"]))
-        return self._page("customers", found, body, now, 100, 100)
+        return sorted(
+            found, key=lambda each: (each.get("given_name") or "", each.get("family_name") or "", str(each["id"]))
+        )
 
     def search_catalogue(self, request: SimRequest, now: datetime) -> Answer:
         """SearchCatalogObjects by type and time of change."""
         body = _body(request)
+        answer = self._page("objects", lambda: self._catalogue(body), body, now, 100, 1000)
+        if body.get("include_related_objects") and answer.get("objects"):
+            answer["related_objects"] = self._store.related(answer["objects"])
+        changes = [each["updated_at"] for each in self._store.all("catalog")]
+        return {**answer, **({"latest_time": max(changes, key=parse_time)} if changes else {})}
+
+    def _catalogue(self, body: Mapping[str, Any]) -> list[Object]:
         begin = moment(body.get("begin_time"), "begin_time")
-        everything = self._store.all("catalog")
-        found = [each for each in everything if each.get("type") in (body.get("object_types") or (each.get("type"),))]
+        types = body.get("object_types")
+        found = [each for each in self._store.all("catalog") if not types or each.get("type") in types]
         if not body.get("include_deleted_objects"):
             found = [each for each in found if not each.get("is_deleted")]
         if begin is not None:
             # Strictly after it (SearchCatalogObjectsRequest.begin_time).
             found = [each for each in found if parse_time(each["updated_at"]) > begin]
-        answer = self._page("objects", sorted(found, key=lambda each: str(each["id"])), body, now, 100, 1000)
-        if body.get("include_related_objects") and answer.get("objects"):
-            answer["related_objects"] = self._store.related(answer["objects"])
-        if everything:
-            answer["latest_time"] = max((each["updated_at"] for each in everything), key=parse_time)
-        return answer
+        return sorted(found, key=lambda each: str(each["id"]))
 
     def batch_catalogue(self, request: SimRequest, now: datetime) -> Answer:
         """BatchRetrieveCatalogObjects."""
@@ -269,22 +283,31 @@ class SquareSandbox:
     def counts(self, request: SimRequest, now: datetime) -> Answer:
         """BatchRetrieveInventoryCounts."""
         body = _body(request)
+        return self._page("counts", lambda: self._counts_of(body), body, now, 100, 1000)
+
+    def _counts_of(self, body: Mapping[str, Any]) -> list[Object]:
         found = self._store.all("counts")
         filters = {"catalog_object_id": "catalog_object_ids", "location_id": "location_ids", "state": "states"}
         for field, key in filters.items():
             found = [each for each in found if not body.get(key) or each[field] in body[key]]
         found = between(found, "calculated_at", moment(body.get("updated_after"), "updated_after"), None)
-        return self._page("counts", _sorted(found, "calculated_at", "ASC"), body, now, 100, 1000)
+        return ordered(found, "calculated_at")
 
     def search_team(self, request: SimRequest, now: datetime) -> Answer:
         """SearchTeamMembers."""
-        return self._page("team_members", self._store.all("team_members"), _body(request), now, 100, 200)
+        return self._page("team_members", lambda: self._store.all("team_members"), _body(request), now, 100, 200)
 
     def _page(
-        self, name: str, found: list[Object], query: Mapping[str, Any], now: datetime, default: int, largest: int
+        self,
+        name: str,
+        find: Callable[[], list[Object]],
+        query: Mapping[str, Any],
+        now: datetime,
+        default: int,
+        largest: int,
     ) -> Answer:
         """Square leaves out an empty list, and the cursor of the last page."""
-        objects, cursor = page(found, query, now, default=default, largest=largest)
+        objects, cursor = self._listings.page(name, find, query, now, default=default, largest=largest)
         return {**({name: objects} if objects else {}), **({"cursor": cursor} if cursor else {})}
 
 
@@ -297,12 +320,6 @@ def _body(request: SimRequest) -> Mapping[str, Any]:
 
 def _in_range(found: list[Object], field: str, span: Mapping[str, Any]) -> list[Object]:
     return between(found, field, moment(span.get("start_at"), "start_at"), moment(span.get("end_at"), "end_at"))
-
-
-def _sorted(found: list[Object], key: str, order: str) -> list[Object]:
-    return sorted(
-        found, key=lambda each: (str(each.get(key) or ""), str(each.get("id") or "")), reverse=order == "DESC"
-    )
 
 
 def _failed(refused: Refused, headers: Mapping[str, str] | None = None) -> SimResponse:

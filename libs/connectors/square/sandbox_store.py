@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -101,6 +102,15 @@ class Store:
         return list(found.values())
 
 
+def ordered(objects: Iterable[Object], key: str, order: str = "ASC") -> list[Object]:
+    """By time and id; what has no such time comes first."""
+    timed = [
+        ((parse_time(each[key]).timestamp() if each.get(key) else 0.0, str(each.get("id"))), each) for each in objects
+    ]
+    timed.sort(key=lambda pair: pair[0], reverse=order == "DESC")
+    return [each for _, each in timed]
+
+
 def moment(text: Any, field: str) -> datetime | None:
     """A time of a filter; raises Refused when it is none."""
     if text is None:
@@ -121,21 +131,41 @@ def between(objects: Iterable[Object], key: str, begin: datetime | None, end: da
     return [each for each, at in timed if (begin is None or at >= begin) and (end is None or at < end)]
 
 
-def page(
-    objects: list[Object], query: Mapping[str, Any], now: datetime, *, default: int, largest: int
-) -> tuple[list[Object], str | None]:
-    """One page and the cursor of the next. A cursor is good for its own query only, and not for long."""
-    limit = _limit(query.get("limit"), default, largest)
-    asked = digest(
-        json.dumps({key: value for key, value in query.items() if key != "cursor"}, sort_keys=True, default=str)
-    )
-    start = _offset(query.get("cursor"), asked, now)
-    end = start + limit
-    following = None
-    if end < len(objects):
+class Listings:
+    """Lists that are being paged through: what was found at first stays as it is until the last page."""
+
+    # More searches than this at one time are not to be expected of one seller's connection.
+    KEPT = 32
+
+    def __init__(self) -> None:
+        self._found: OrderedDict[str, list[Object]] = OrderedDict()
+
+    def page(
+        self,
+        name: str,
+        find: Callable[[], list[Object]],
+        query: Mapping[str, Any],
+        now: datetime,
+        *,
+        default: int,
+        largest: int,
+    ) -> tuple[list[Object], str | None]:
+        """One page and the cursor of the next. A cursor is good for its own query only, and not for long."""
+        limit = _limit(query.get("limit"), default, largest)
+        own = {key: value for key, value in query.items() if key != "cursor"}
+        asked = digest(name, json.dumps(own, sort_keys=True, default=str))
+        start = _offset(query.get("cursor"), asked, now)
+        found = self._found.get(asked) if start else None
+        if found is None:
+            found = self._found[asked] = find()
+            while len(self._found) > self.KEPT:
+                self._found.popitem(last=False)
+        end = start + limit
+        if end >= len(found):
+            self._found.pop(asked, None)
+            return found[start:end], None
         words = json.dumps([end, asked, now.isoformat()]).encode()
-        following = base64.urlsafe_b64encode(words).decode()
-    return objects[start:end], following
+        return found[start:end], base64.urlsafe_b64encode(words).decode()
 
 
 def _limit(stated: Any, default: int, largest: int) -> int:

@@ -266,6 +266,24 @@ def test_a_cursor_is_good_for_its_own_query_and_for_minutes(sandbox: Simulator) 
     assert late.json["errors"][0]["code"] == "INVALID_CURSOR"
 
 
+def test_a_list_stays_as_it_was_while_it_is_paged_through(sandbox: Simulator) -> None:
+    sandbox.load({"refunds": [{"id": f"R{number}", "created_at": "2025-08-20T00:00:00Z"} for number in range(1, 4)]})
+    first = ask(sandbox, Request("GET", "/v2/refunds", query={"limit": "2"}))
+    sandbox.load({"refunds": [{"id": "R9", "created_at": "2025-08-20T00:00:00Z"}]})
+    following = Request("GET", "/v2/refunds", query={"limit": "2", "cursor": first.json["cursor"]})
+    found = [each["id"] for answer in (first, ask(sandbox, following)) for each in answer.json["refunds"]]
+    assert found == ["R3", "R2", "R1"]
+    again = ask(sandbox, Request("GET", "/v2/refunds", query={"limit": "4"}))
+    assert [each["id"] for each in again.json["refunds"]] == ["R9", "R3", "R2", "R1"]
+
+
+def test_times_are_compared_as_times(sandbox: Simulator) -> None:
+    stamps = {"R1": "2025-08-20T00:00:00.5Z", "R2": "2025-08-20T00:00:00Z", "R3": "2025-08-20T02:00:00+02:30"}
+    sandbox.load({"refunds": [{"id": name, "created_at": stamp} for name, stamp in stamps.items()]})
+    answer = ask(sandbox, Request("GET", "/v2/refunds", query={"sort_order": "ASC"}))
+    assert [each["id"] for each in answer.json["refunds"]] == ["R3", "R2", "R1"]
+
+
 def test_payments_are_listed_for_the_main_location_unless_another_is_named(sandbox: Simulator) -> None:
     sandbox.load({"locations": [{"id": "LA"}, {"id": "LB"}]})
     sandbox.load({"payments": [{"id": "P1", "location_id": "LA"}, {"id": "P2", "location_id": "LB"}]})
