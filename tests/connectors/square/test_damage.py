@@ -13,7 +13,7 @@ from libs.connectors.contract.dry_run import map_notification
 from libs.connectors.contract.source import MalformedNotification, Notification, SourceSettings, Unmappable
 from tests.connectors.square.recorded import CASES, source
 
-STRIDE = int(os.environ.get("TILLSTREAM_DAMAGE_STRIDE", "5"))
+STRIDE = int(os.environ.get("TILLSTREAM_DAMAGE_STRIDE", "11"))
 DROPPED = object()
 DAMAGE: tuple[Any, ...] = (
     DROPPED,
