@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from libs.connectors.contract.http import Request, Response
-from libs.connectors.contract.source import Fetch, Snapshot, Source
+from libs.connectors.contract.source import Fetch, Snapshot, Source, Unmappable
 from libs.connectors.contract.target import AuthFailed, Done, Invalid, Throttled
 from libs.runtime.carddata import TooDeep, cut
 from libs.runtime.configuration.model import Connection
@@ -122,15 +122,22 @@ class Assembler:
         response = await self._send(fetch, fetch.request)
         if response is None:
             return None
+        try:
+            return await self._read(fetch, response)
+        except Unmappable as error:
+            raise Gone(f"{fetch.part}: {error}") from None
+
+    async def _read(self, fetch: Fetch, response: Response) -> Any:
         value = fetch.items(response) if fetch.items else response.json
         request: Request | None = fetch.request
         while fetch.next_page and request is not None:
             request = fetch.next_page(request, response)
             if request is None:
                 break
-            response = await self._send(fetch, request)
-            if response is None:
+            answer = await self._send(fetch, request)
+            if answer is None:
                 break
+            response = answer
             value = [*value, *(fetch.items(response) if fetch.items else response.json)]
         # A vendor's answer may hold card data just as a webhook may.
         return cut(value, card_fields=self._facts.card_fields, not_cards=self._facts.not_cards).document
@@ -155,6 +162,8 @@ class Assembler:
         judge = self._source.judge
         verdict = (judge(response) if judge else None) or judge_status(response, reads=True)
         if isinstance(verdict, Done):
+            if response.json is None:
+                raise VendorAway(f"{fetch.part}: an answer that is no JSON")
             return response
         if isinstance(verdict, Throttled):
             self._limiter.pause(verdict.after if verdict.after is not None else 1.0)

@@ -13,6 +13,7 @@ from libs.runtime import exact_json
 from libs.runtime.configuration.model import Configuration
 from libs.runtime.database.pool import Pool
 from libs.runtime.kafka.records import readable
+from libs.runtime.kafka.stored_headers import headers_from_json
 from libs.runtime.kafka.writer import Writer
 from libs.runtime.settings import KafkaSettings
 from services.ops.patching import Assignment, CannotPatch, at, patched
@@ -32,7 +33,7 @@ class Result:
 
 def stored_headers(stored: Any) -> list[tuple[str, bytes | None]]:
     """A record's headers as they are kept in the database."""
-    return [(name, None if value is None else value.encode("latin-1")) for name, value in stored or ()]
+    return list(headers_from_json(stored))
 
 
 class DeadLetterWork:

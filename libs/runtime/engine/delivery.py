@@ -56,6 +56,7 @@ from libs.runtime.engine.remotes import Remotes
 from libs.runtime.engine.rules import Rules
 from libs.runtime.http.client import VendorClient
 from libs.runtime.kafka.records import Partition, readable
+from libs.runtime.kafka.stored_headers import printable
 from libs.runtime.telemetry.metrics import DUPLICATES, LATENCY, UNKNOWN_OUTCOMES
 from libs.runtime.telemetry.tracing import span
 
@@ -201,7 +202,7 @@ class Deliverer:
         await self._carry_out(work)
 
     async def _write_unreadable(self, item: Item, state: str, class_: str | None, reason: str) -> None:
-        event_id = readable(item.headers).get("ce_id") or unreadable_id(item.partition, item.offset)
+        event_id = printable(readable(item.headers).get("ce_id") or unreadable_id(item.partition, item.offset))
         entry = replace(
             self._entry(item, None, state, class_, reason), event_id=event_id, entity_id=event_id, version=0
         )
@@ -220,19 +221,19 @@ class Deliverer:
     ) -> Entry:
         keep = state in ("parked", "dead") and class_ != "day_open"
         return Entry(
-            event_id=event.id if event else "",
+            event_id=printable(event.id) if event else "",
             kind=str(event.kind) if event else "unknown",
             order_key=item.order_key,
-            entity_id=event.entity_id if event else "",
+            entity_id=printable(event.entity_id) if event else "",
             version=event.version if event else 0,
-            location_id=event.location_id if event else None,
+            location_id=printable(event.location_id) if event and event.location_id else None,
             occurred_at=event.occurred_at if event else datetime.now(UTC),
             partition=item.partition,
             offset=item.offset,
             epoch=item.epoch,
             state=state,
             class_=class_,
-            reason=reason,
+            reason=printable(reason) if reason else None,
             newest_only=event is not None and event.nature is Nature.STATE,
             config_hash=self._config_hash,
             key=item.key if keep else None,

@@ -8,9 +8,10 @@ consumer ─▶ admission caps ─▶ lanes (one event in flight per order key) 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +35,7 @@ from libs.runtime.engine.rules import Rules
 from libs.runtime.http.client import VendorClient
 from libs.runtime.kafka.reader import open_consumer
 from libs.runtime.kafka.records import Partition
+from libs.runtime.kafka.stored_headers import printable
 from libs.runtime.kafka.writer import Writer
 from libs.runtime.settings import ProcessSettings
 from libs.runtime.telemetry.metrics import OLDEST_AGE
@@ -203,9 +205,12 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
             except IllegalStateError:
                 continue  # it is moving away just now
 
-    def _admit(self, tp: TopicPartition, messages: Iterable[Any]) -> None:
+    def _admit(self, tp: TopicPartition, messages: Sequence[Any]) -> None:
         owned = self._owned.get(Partition(tp.topic, tp.partition))
         if owned is None or owned.lost:
+            # Fetched before the assignment was taken in, or after it was lost: read it again, never skip it.
+            with contextlib.suppress(IllegalStateError):
+                self._consumer.seek(tp, messages[0].offset)
             return
         oldest = None
         for message in messages:
@@ -214,7 +219,7 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
             owned.tracker.admit(message.offset, size)
             oldest = message.timestamp if oldest is None else oldest
             # Without a key there is no order to keep: the record stands for itself.
-            key = (message.key or b"").decode("utf-8", "replace") or f"{owned.partition.topic}/{message.offset}"
+            key = printable((message.key or b"").decode("utf-8", "replace")) or f"{tp.topic}/{message.offset}"
             self._enqueue(
                 owned, Item(owned.partition, message.offset, owned.epoch, key, message.key, message.value, headers)
             )
@@ -281,12 +286,22 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
             except Exception as error:
                 tries += 1
                 log.exception("internal error", connection=self.connection.id, tries=tries)
-                if tries == _BUG_TRIES:
-                    await self._deliverer.give_up_for_bug(item, error)
+                if tries >= _BUG_TRIES and await self._gave_up(item, error):
                     return
-                await asyncio.sleep(0.2 * tries)
+                await asyncio.sleep(min(0.2 * 2**tries, 10))
             if owned.lost:
                 raise Fenced(f"{owned.partition} moved on")
+
+    async def _gave_up(self, item: Item, error: Exception) -> bool:
+        """Make a dead letter of an event on which our own code fails; False when even that fails."""
+        try:
+            await self._deliverer.give_up_for_bug(item, error)
+        except Fenced:
+            raise
+        except Exception:
+            log.exception("an event can neither be delivered nor set aside", connection=self.connection.id)
+            return False
+        return True
 
     # Parked rows ------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from libs.connectors.contract.target import Ref
 from libs.runtime.database.pool import Connection as Database
 from libs.runtime.database.pool import Pool
 from libs.runtime.kafka.records import Partition
+from libs.runtime.kafka.stored_headers import headers_from_json, headers_to_json
 
 
 class Fenced(Exception):
@@ -123,11 +124,7 @@ class Settlement:
 
 
 def _headers_out(headers: Iterable[tuple[str, bytes | None]]) -> str:
-    return json.dumps([[name, None if value is None else value.decode("latin-1")] for name, value in headers])
-
-
-def _headers_in(stored: Any) -> tuple[tuple[str, bytes | None], ...]:
-    return tuple((name, None if value is None else value.encode("latin-1")) for name, value in stored or ())
+    return json.dumps(headers_to_json(headers))
 
 
 _ROW = (
@@ -154,7 +151,7 @@ def _row(record: Any) -> Row:
         in_topic=record["in_topic"],
         key=record["key"],
         value=record["value"],
-        headers=_headers_in(record["headers"]),
+        headers=headers_from_json(record["headers"]),
         traceparent=record["traceparent"],
     )
 

@@ -93,8 +93,8 @@ class Bookkeeper:
         ]  # fmt: skip
         await database.executemany(
             "insert into book_sale (order_key, lines, difference, reason, location_id, business_day, currency, "
-            "timezone) values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (order_key) do update set lines = excluded.lines, "
-            "difference = excluded.difference, reason = excluded.reason",
+            "timezone) values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (order_key) do update set "
+            "lines = excluded.lines, difference = excluded.difference, reason = excluded.reason",
             rows,
         )
         places = {(str(e.event.account), e.location_id, e.currency): e for e in entries}

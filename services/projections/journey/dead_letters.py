@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from libs.runtime.database.pool import Pool
 from libs.runtime.kafka.records import Record
-
-_KEPT = ("dl-class", "dl-reason", "dl-fingerprint")
+from libs.runtime.kafka.stored_headers import headers_to_json, printable
 
 
 class DeadLetterIndex:
@@ -20,7 +19,7 @@ class DeadLetterIndex:
         """Note a batch. A letter that was replayed and failed again is open again."""
         rows = []
         for record in records:
-            text = record.text
+            text = {name: printable(value) for name, value in record.text.items()}
             place = f"{record.partition.topic}/{record.partition.number}/{record.offset}"
             rows.append(
                 (
@@ -36,7 +35,7 @@ class DeadLetterIndex:
                     int(text.get("dl-orig-offset", record.offset)),
                     record.key,
                     record.value,
-                    [[name, (value or b"").decode("latin-1")] for name, value in record.headers],
+                    headers_to_json(record.headers),
                     record.written_at,
                 )
             )
