@@ -111,6 +111,9 @@ class Assembler:
         if row is not None:
             return row["value"]
         value = await self._ask(fetch)
+        if value is None:
+            # Not there at the vendor: remembered by this process for a while, but no fact to keep.
+            return None
         await self._pool.execute(
             "insert into reference_part (connection, part, value, fetched_at) values ($1, $2, $3, now()) "
             "on conflict (connection, part) do update set value = excluded.value, fetched_at = now()",
