@@ -24,6 +24,9 @@ Config = Annotated[
     Path | None, typer.Option("--config", help="Another file than TILLSTREAM_CONFIG says: `--config tillstream.yaml`")
 ]
 
+# How often a new topic is looked for, every 0.2 s, before it is left to the services to wait for it.
+_LOOKS = 50
+
 
 @plainly
 def check(
@@ -87,10 +90,20 @@ def _draw_topics(wanted: Sequence[Topic], missing: set[str]) -> None:
 def apply(as_json: AsJson = False) -> None:
     """Create the topics that are missing. Changes nothing that exists; running it again does nothing."""
     here, known = settings(), configuration()
-    created = asyncio.run(create_topics(here.kafka, needed_topics(known, here.kafka.partitions)))
+    created = asyncio.run(_create(here, needed_topics(known, here.kafka.partitions)))
     show(
         {"created": created}, as_json, lambda: say(f"created: {', '.join(created)}" if created else "all topics exist")
     )
+
+
+async def _create(here: ProcessSettings, wanted: Sequence[Topic]) -> tuple[str, ...]:
+    """Create and see: brokers answer before each of them knows a new topic, and a service started now must find it."""
+    created = await create_topics(here.kafka, wanted)
+    for _ in range(_LOOKS if created else 0):
+        if not await missing_topics(here.kafka, wanted):
+            return created
+        await asyncio.sleep(0.2)
+    return created
 
 
 @plainly
