@@ -1,0 +1,45 @@
+"""What a contestant is told, and how it tells how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from libs.runtime.settings import KafkaSettings
+
+CONCURRENCY = 32
+TOPIC = "retail.sales"
+
+
+@dataclass(frozen=True)
+class Task:
+    """Handle `events` records. `name` is new for every run: groups and ledger rows are named by it.
+
+    `url`: the HTTP target, none for a target without calls. `ledger`: write claims and settlements. `single`: one
+    record at a time.
+    """
+
+    kafka: str
+    postgres: str
+    events: int
+    name: str = "bench"
+    url: str | None = None
+    ledger: bool = True
+    single: bool = False
+
+    @property
+    def kafka_settings(self) -> KafkaSettings:
+        """How the broker is reached."""
+        return KafkaSettings(self.kafka, 3000, 4, 1, {})
+
+
+class Progress:
+    """How many events are finished: counted by `add`, or read from where the contestant counts by itself."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self.finished: Callable[[], int] = lambda: self._count
+
+    def add(self, events: int) -> None:
+        """So many more are finished."""
+        self._count += events
