@@ -30,6 +30,8 @@ from services.ops.balance import Accountant, Balance, Deliveries, Side, Snapshot
 log = structlog.get_logger()
 
 EVERY = 15.0  # seconds
+# Counting reads the whole ledger. It may take this share of the time: a large ledger is counted less often.
+_SHARE = 0.1
 _AWAY: tuple[type[BaseException], ...] = (*KAFKA_AWAY, *DATABASE_AWAY, asyncpg.UndefinedTableError)
 
 
@@ -82,6 +84,7 @@ class Exporter:
     async def run(self, stopping: asyncio.Event) -> None:
         """Count until told to stop. Kafka or the database being away is waited for; the last figures stay."""
         while not stopping.is_set():
+            started = time.monotonic()
             try:
                 await self.count()
                 self.progress.done(1)
@@ -89,7 +92,7 @@ class Exporter:
                 log.warning("cannot count now", error=type(error).__name__)
                 self.progress.alive()
             try:
-                async with asyncio.timeout(EVERY):
+                async with asyncio.timeout(max(EVERY, (time.monotonic() - started) / _SHARE)):
                     await stopping.wait()
             except TimeoutError:
                 continue

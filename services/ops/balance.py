@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -29,7 +29,15 @@ from libs.runtime.kafka.records import Partition
 from libs.runtime.kafka.topics import DLQ_INGEST, inbox, raw
 from libs.runtime.settings import KafkaSettings
 from services.ops.queries import accounting
-from services.ops.topic_ids import TopicIds, Unfinished, inbox_space, raw_space, retail_space, unreadable_space
+from services.ops.topic_ids import (
+    TopicIds,
+    Unfinished,
+    digest_of,
+    inbox_space,
+    raw_space,
+    retail_space,
+    unreadable_space,
+)
 
 # The consumer groups of the fetcher and of transform, as those services name them.
 FETCHER_GROUP = "tillstream.fetcher"
@@ -176,6 +184,14 @@ def sides(configuration: Configuration) -> list[Side]:
     ]
 
 
+@dataclass(frozen=True)
+class _Aged:
+    """Rows of one side whose record was not among those read."""
+
+    digests: set[int]
+    known_before: bool
+
+
 class Accountant:
     """Counts every identity, again and again; what it has read of the topics it does not read twice."""
 
@@ -183,6 +199,7 @@ class Accountant:
         self._kafka, self._pool = kafka, pool
         self._sides = sides(configuration)
         self._ids = TopicIds(kafka)
+        self._aged: dict[Side, _Aged] = {}
         self._topics = sorted({topic for side in self._sides for topic in side.topics} | {DLQ_INGEST})
 
     async def count(self) -> list[tuple[Side, Balance, dict[Partition, Standing]]]:
@@ -230,18 +247,31 @@ class Accountant:
             terms["unreadable"] = len(unreadable)
             unread = [each for each in unread if each.id not in unreadable]
         terms[side.terms[-1]] += len({each.id for each in unread})
-        aged = 0
-        async for name in side.maybe_aged(database, self._ids):
-            aged += not self._ids.holds(side.spaces, name)
-        return Balance(
+        balance = Balance(
             name=side.name,
             offered=self._ids.distinct(side.spaces),
-            aged_out=aged,
+            aged_out=await self._aged_out(database, side),
             terms=terms,
             rows=rows,
             unread=unread,
             lag=sum(stand.waiting for stand in stands.values()),
         )
+        if balance.mismatch and self._aged[side].known_before:
+            # Old rows may have been pruned since they were looked at: that must not be called a loss.
+            del self._aged[side]
+            balance = replace(balance, aged_out=await self._aged_out(database, side))
+        return balance
+
+    async def _aged_out(self, database: Database, side: Side) -> int:
+        """Rows whose record is gone are looked for once: every later row comes of a record that was read here."""
+        before = self._aged.get(side)
+        if before is None:
+            rows = {digest_of(name) async for name in side.maybe_aged(database, self._ids)}
+        else:
+            rows = before.digests
+        still = self._ids.absent(side.spaces, rows)
+        self._aged[side] = _Aged(still, known_before=before is not None)
+        return len(still)
 
     async def _without_row(self, database: Database, side: Side, candidates: Sequence[Unfinished]) -> list[Unfinished]:
         missing: list[Unfinished] = []

@@ -122,7 +122,7 @@ async def test_upstream_is_accounted_for_and_exported(whole: Installation, monke
     }  # fmt: skip
     assert (snapshots["offered"], snapshots["not_yet"], snapshots["unread"], snapshots["mismatch"]) == (2, 1, 1, 0)
 
-    monkeypatch.setitem(SERVICES, "accounting", ("services.ops", "accounting"))  # type: ignore[arg-type]
+    monkeypatch.setitem(SERVICES, "accounting", ("services.ops", "accounting"))
     await whole.start("accounting")
     address = f"http://127.0.0.1:{whole.ports['metrics.accounting']}/metrics"
     async with aiohttp.ClientSession() as http, http.get(address) as answer:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -18,7 +19,7 @@ from libs.runtime.database.pool import Pool
 from services.ops.balance import DELIVERY_TERMS, NOTIFICATION_TERMS, SNAPSHOT_TERMS, Accountant, Balance, Snapshots
 from services.ops.environment import configuration, database, settings
 from services.ops.queries import connections as queries
-from services.ops.speaking import AsJson, Failure, age, console, plainly, say, say_json
+from services.ops.speaking import USAGE, AsJson, Failure, age, console, plainly, say, say_json
 
 _EVERY = 2.0  # seconds between two looks of --watch
 
@@ -38,7 +39,14 @@ def status(
     Left side: distinct ids read from the topics. Right side: rows of the ledger. Reads whole topics, so it takes
     longer the more they hold.
     """
-    off = asyncio.run(_status(watch=watch, as_json=as_json))
+    if watch and as_json:
+        raise Failure("--watch is for people: leave out --json", USAGE)
+    try:
+        off = asyncio.run(_status(watch=watch, as_json=as_json))
+    except KeyboardInterrupt:
+        if watch:
+            return
+        raise
     if off and check:
         raise Failure(f"not accounted for: {', '.join(off)}")
 
@@ -47,7 +55,7 @@ async def _status(*, watch: bool, as_json: bool) -> list[str]:
     here, known = settings(), configuration()
     async with database(here.postgres) as pool:
         accountant = Accountant(here.kafka, pool, known)
-        if watch and not as_json:
+        if watch:
             await _follow(accountant, pool, known)
         found = await _look(accountant, pool, known)
     if as_json:
@@ -142,7 +150,9 @@ def _picture(found: dict[str, Any]) -> RenderableType:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", expand=False)
+    table = Table(
+        title=title, title_justify="left", title_style="bold", header_style="dim", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
