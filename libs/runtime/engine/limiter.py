@@ -14,13 +14,16 @@ from libs.connectors.contract.manifest import Limits
 class Limiter:
     """Never more calls in any window than allowed, whatever the moment at which the window is laid.
 
-    It counts in this process: each replica of a sink gets `share` of the windows.
+    It counts in this process: each replica of a sink gets `share` of the windows. A call counts until a window's length
+    after its end: when within that time it reached the vendor, who counts too, is not known here.
     """
 
     def __init__(self, limits: Limits, *, share: float = 1.0) -> None:
         self._windows = [(max(1, int(w.calls * share)), w.seconds, deque[float]()) for w in limits.windows]
         self._slots = asyncio.Semaphore(limits.concurrency)
         self._turn = asyncio.Lock()
+        self._under_way = 0
+        self._ended = asyncio.Event()
         self._not_before = 0.0
 
     def pause(self, seconds: float) -> None:
@@ -33,7 +36,15 @@ class Limiter:
         async with self._slots:
             async with self._turn:
                 await self._wait()
-            yield
+                self._under_way += 1
+            try:
+                yield
+            finally:
+                self._under_way -= 1
+                now = time.monotonic()
+                for _, _, made in self._windows:
+                    made.append(now)
+                self._ended.set()
 
     async def _wait(self) -> None:
         while True:
@@ -42,10 +53,14 @@ class Limiter:
             for calls, seconds, made in self._windows:
                 while made and made[0] <= now - seconds:
                     made.popleft()
-                if len(made) >= calls:
-                    delay = max(delay, made[0] + seconds - now)
+                if len(made) + self._under_way >= calls:
+                    # With none ended the next to end is waited for.
+                    delay = max(delay, made[0] + seconds - now if made else seconds)
             if delay <= 0:
-                break
-            await asyncio.sleep(delay + 0.001)
-        for _, _, made in self._windows:
-            made.append(now)
+                return
+            self._ended.clear()
+            try:
+                async with asyncio.timeout(delay + 0.001):
+                    await self._ended.wait()
+            except TimeoutError:
+                continue
