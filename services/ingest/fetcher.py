@@ -257,6 +257,12 @@ class Fetcher:
         """The snapshot is written. What was notified meanwhile makes for another reading."""
         name = (row["connection"], row["root_kind"], row["root_id"], row["variant"])
         async with self._pool.acquire() as database, database.transaction():
+            # The roots of one notification end one after the other: at once, each would take the others for open.
+            await database.execute(
+                "select 1 from notification where connection = $1 and delivery_id = any($2) order by delivery_id "
+                "for update",
+                row["connection"], row["delivery_ids"],
+            )  # fmt: skip
             done = await database.fetchval(
                 "delete from fetch_work where connection = $1 and root_kind = $2 and root_id = $3 and variant = $4 "
                 "and revision = $5 returning true",
