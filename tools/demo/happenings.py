@@ -90,7 +90,7 @@ class Happenings:
         return sale
 
     def _unreadable_order(self) -> Sale:
-        """An order that reaches us damaged: its currency is no currency."""
+        """An order that reaches us damaged: its time is no time."""
         return self._pick(
             "unreadable order",
             1,

@@ -29,7 +29,7 @@ def money(amount: int) -> Object:
 
 def variation_id(goods: str) -> str:
     """The catalogue's variation for those goods."""
-    return f"V{code('variation', goods, length=19)}"
+    return f"V{code('variation', goods, length=23)}"
 
 
 def sku_of(goods: str) -> str:

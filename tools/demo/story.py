@@ -18,6 +18,7 @@ from tools.demo.ringing import person_of, ring_up
 from tools.demo.till import Count, GiveBack, Person, Sale, Store, chance
 
 COUNTED_GOODS = 3
+DAMAGED_TIME = "half past one"
 _SHAPES: dict[str, Any] = {"square": square_shapes, "shopify": shopify_shapes}
 
 
@@ -170,9 +171,9 @@ def _counts(happenings: Happenings, stores: dict[int, Store]) -> Iterator[Deed]:
 
 
 def _damaged(deed: Deed) -> Deed:
-    """The order as a faulty app wrote it: a currency in small letters, which is none."""
-    orders = [{**order, "currency": "usd"} for order in deed.load["shopify"]["orders"]]
-    return replace(deed, load={"shopify": {"orders": orders}})
+    """The order as a faulty app wrote it, with a time that is none; told once, so that it is one dead letter."""
+    orders = [{**order, "processed_at": DAMAGED_TIME} for order in deed.load["shopify"]["orders"]]
+    return replace(deed, load={"shopify": {"orders": orders}}, hooks=deed.hooks[:1])
 
 
 def all_hooks(story: Story) -> Iterator[Hook]:
