@@ -54,7 +54,7 @@ class Installation:
     async def __aenter__(self) -> Self:
         self.stack_folder = self.folder / "stack"
         endpoints = await asyncio.to_thread(
-            up, self.stack_folder, brokers=self._brokers, session_timeout_ms=1500, say=lambda _text: None
+            up, self.stack_folder, brokers=self._brokers, session_timeout_ms=4000, say=lambda _text: None
         )
         self.stack = Stack(self.stack_folder)
         self.postgres, self.kafka = endpoints.postgres, endpoints.kafka
@@ -87,7 +87,7 @@ class Installation:
     @property
     def kafka_settings(self) -> KafkaSettings:
         """How this installation's broker is reached."""
-        return KafkaSettings(self.kafka, 1500, 4, 1, {})
+        return KafkaSettings(self.kafka, 4000, 4, 1, {})
 
     @property
     def env(self) -> dict[str, str]:
@@ -100,7 +100,7 @@ class Installation:
             "TILLSTREAM_POSTGRES": self.postgres,
             "TILLSTREAM_PARTITIONS": "4",
             "TILLSTREAM_REPLICATION": "1",
-            "TILLSTREAM_SESSION_TIMEOUT_MS": "1500",
+            "TILLSTREAM_SESSION_TIMEOUT_MS": "4000",
             "TILLSTREAM_HTTP_PORT": str(self.ports["http"]),
             "TILLSTREAM_HTTP_HOST": "127.0.0.1",
             "TILLSTREAM_LEASE_SECONDS": "4",

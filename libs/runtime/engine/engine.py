@@ -374,8 +374,14 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
         _, unfinished = await asyncio.wait(tasks, timeout=seconds)
         for task in unfinished:
             task.cancel()
-        if unfinished:
-            await asyncio.wait(unfinished, timeout=2)
+        if not unfinished:
+            return
+        _, running = await asyncio.wait(unfinished, timeout=2)
+        if running:
+            return  # still not at rest: the leases protect what they may be doing
+        for owned in going:
+            with contextlib.suppress(*DATABASE_AWAY):
+                await self._ledger.release(owned.partition, owned.epoch)
 
     async def _commit(self) -> None:
         offsets = {}

@@ -260,6 +260,17 @@ class Ledger:
         )  # fmt: skip
         return int(epoch)
 
+    async def release(self, partition: Partition, epoch: int) -> None:
+        """Give back the claims of an epoch whose work has been stopped: nobody need wait for their leases to end.
+
+        They stay claims with an open outcome; whoever takes them over resolves it.
+        """
+        await self._pool.execute(
+            "update delivery set lease_until = now() where connection = $1 and state in ('claimed', 'parked') "
+            "and topic = $2 and partition = $3 and epoch = $4 and lease_until > now()",
+            self._connection, partition.topic, partition.number, epoch,
+        )  # fmt: skip
+
     async def locked_keys(self, partition: Partition) -> set[str]:
         """Order keys that wait behind something parked or dead."""
         rows = await self._pool.fetch(
