@@ -28,7 +28,7 @@ from libs.runtime.settings import KafkaSettings
 
 ROOT = Path(__file__).parents[1]
 PARTITIONS = 4
-_DATABASE = "bench"
+_DATABASE, _TEMPLATE = "bench", "bench_template"
 _RETENTION_MS = 24 * 60 * 60 * 1000
 
 
@@ -61,6 +61,8 @@ class Stand:
     postgres: str = ""
     env: dict[str, str] = field(default_factory=dict)
     _served: list[Served] = field(default_factory=list)
+    _server: str = ""
+    _migrated: bool = False
 
     async def open(self) -> None:
         """Start Kafka and PostgreSQL, or find them running."""
@@ -87,10 +89,14 @@ class Stand:
         database = await asyncpg.connect(f"{self._server}/postgres")
         try:
             await database.execute(f"drop database if exists {_DATABASE} with (force)")
-            await database.execute(f"create database {_DATABASE}")
+            if not self._migrated:
+                await database.execute(f"drop database if exists {_TEMPLATE} with (force)")
+                await database.execute(f"create database {_TEMPLATE}")
+                await asyncio.to_thread(migrate, f"{self._server}/{_TEMPLATE}")
+                self._migrated = True
+            await database.execute(f"create database {_DATABASE} template {_TEMPLATE}")
         finally:
             await database.close()
-        await asyncio.to_thread(migrate, self.postgres)
         await create_topics(self.kafka_settings, [Topic(name, PARTITIONS, _RETENTION_MS) for name in topics])
 
     async def fill(self, records: Sequence[Outgoing]) -> None:
