@@ -12,6 +12,7 @@ import pytest
 
 from libs.canonical.event import decode
 from libs.canonical.kinds import Kind
+from libs.runtime.engine.dead_letters import DeadLetter
 from libs.runtime.engine.ledger import Ledger
 from libs.runtime.kafka.offsets import read_whole
 from libs.runtime.kafka.records import Partition
@@ -92,6 +93,14 @@ async def test_an_id_dead_at_two_targets_needs_the_connection(add_delivery: AddD
     assert HUBSPOT in said.err
     assert (await till_aside("dlq", "show", name, "--connection", QUICKBOOKS)).code == 0
     assert (await till_aside("dlq", "show", "nothing")).code == 1
+
+
+async def test_the_id_of_the_letter_in_its_topic_finds_it_too(add_delivery: AddDelivery, pool: Any) -> None:
+    name = await _dead(add_delivery, 1)
+    letter = DeadLetter("delivery", HUBSPOT, name, "poison", "r", 1, b"", b"", (), Partition("retail.sales", 0), 0)
+    assert name in (await till_aside("dlq", "show", letter.id)).out
+    assert (await till_aside("dlq", "replay", letter.id, "--yes")).code == 0
+    assert (await _row(pool, HUBSPOT, name))["state"] == "parked"
 
 
 async def test_replay_shows_first_and_acts_only_when_told(add_delivery: AddDelivery, pool: Any) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
+from libs.canonical.identity import digest
 from libs.runtime import exact_json
 from libs.runtime.engine.dead_letters import fingerprint
 from services.ops.dead_letter_work import DeadLetterWork, Result, stored_headers
@@ -297,8 +299,20 @@ async def _ask(question: Any) -> Any:
         return await question(pool)
 
 
+async def _chosen(pool: Any, choice: Choice) -> list[Any]:
+    """The chosen letters; an id may also be that of a delivery's letter in its topic (header `dl-id`)."""
+    found = await queries.chosen(pool, choice)
+    if found or choice.id is None:
+        return found
+    return [
+        row
+        for row in await queries.chosen(pool, replace(choice, id=None))
+        if row["stage"] == "delivery" and digest("delivery", row["connection"], row["id"]) == choice.id
+    ]
+
+
 async def _one(pool: Any, name: str, connection: str | None) -> Any:
-    found = await queries.chosen(pool, Choice(id=name, connection=connection))
+    found = await _chosen(pool, Choice(id=name, connection=connection))
     if not found:
         at_connection = f" at {connection}" if connection else ""
         raise Failure(f"no dead letter has the id {name!r}{at_connection}: `till dlq list` shows those there are")
@@ -314,7 +328,7 @@ async def _act(
     """The chosen letters, and what came of acting on them (None: a dry run)."""
     here, known = settings(), configuration()
     async with database(here.postgres) as pool:
-        found = [dict(row) for row in await queries.chosen(pool, choice)]
+        found = [dict(row) for row in await _chosen(pool, choice)]
         if not found and choice.id:
             raise Failure(f"no dead letter has the id {choice.id!r}: `till dlq list` shows those there are")
         result = (
