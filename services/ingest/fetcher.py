@@ -24,7 +24,7 @@ from libs.runtime.database.pool import DATABASE_AWAY, Pool, open_pool
 from libs.runtime.engine.dead_letters import DeadLetter, DeadLetterTopic
 from libs.runtime.kafka.reader import BatchReader
 from libs.runtime.kafka.records import Partition, Record
-from libs.runtime.kafka.topics import inbox, raw
+from libs.runtime.kafka.topics import FETCHER_GROUP, inbox, raw
 from libs.runtime.kafka.writer import KafkaAway, Writer
 from libs.runtime.service import run_together
 from libs.runtime.settings import ProcessSettings
@@ -342,9 +342,7 @@ async def fetch(settings: ProcessSettings, configuration: Configuration, stoppin
     fetcher = Fetcher(settings, configuration, pool, writer)
     reading = Progress("inbox")
     topics = sorted({inbox(connection.vendor) for connection in configuration.sources()})
-    reader = BatchReader(
-        settings.kafka, group="tillstream.fetcher", topics=topics, handle=fetcher.take_in, progress=reading
-    )
+    reader = BatchReader(settings.kafka, group=FETCHER_GROUP, topics=topics, handle=fetcher.take_in, progress=reading)
     health = Health(settings.metrics_port, [fetcher.progress, reading])
     await health.start()
 

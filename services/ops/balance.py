@@ -26,7 +26,7 @@ from libs.runtime.database.pool import Pool
 from libs.runtime.engine.engine import consumed_topics, consumer_group
 from libs.runtime.kafka.offsets import Standing, standing
 from libs.runtime.kafka.records import Partition
-from libs.runtime.kafka.topics import DLQ_INGEST, inbox, raw
+from libs.runtime.kafka.topics import DLQ_INGEST, FETCHER_GROUP, TRANSFORM_GROUP, inbox, raw
 from libs.runtime.settings import KafkaSettings
 from services.ops.queries import accounting
 from services.ops.topic_ids import (
@@ -40,8 +40,6 @@ from services.ops.topic_ids import (
 )
 
 # The consumer groups of the fetcher and of transform, as those services name them.
-FETCHER_GROUP = "tillstream.fetcher"
-TRANSFORM_GROUP = "tillstream.transform"
 
 DELIVERY_TERMS = (
     "delivered",

@@ -7,7 +7,7 @@ import asyncio
 from libs.runtime.configuration.model import Configuration
 from libs.runtime.database.pool import open_pool
 from libs.runtime.kafka.reader import BatchReader
-from libs.runtime.kafka.topics import raw
+from libs.runtime.kafka.topics import TRANSFORM_GROUP, raw
 from libs.runtime.kafka.writer import Writer
 from libs.runtime.service import run_service, run_together
 from libs.runtime.settings import ProcessSettings
@@ -23,7 +23,7 @@ async def main(settings: ProcessSettings, configuration: Configuration, stopping
     progress = Progress("transform")
     reader = BatchReader(
         settings.kafka,
-        group="tillstream.transform",
+        group=TRANSFORM_GROUP,
         topics=sorted({raw(connection.vendor) for connection in configuration.sources()}),
         handle=Transformer(configuration, pool, writer).transform,
         progress=progress,

@@ -102,7 +102,7 @@ def _values(sale: Sale, config: Config) -> dict[str, str | None]:
     taxes = [tax.amount for line in sale.lines for tax in line.taxes]
     taxes += [tax.amount for charge in sale.service_charges for tax in charge.taxes]
     return {
-        "hs_order_name": f"{config.account_label} #{sale.number}"
+        "hs_order_name": f"{config.account_label} #{sale.number.lstrip('#')}"
         if sale.number
         else f"{config.account_label} {sale.id}",
         "hs_currency_code": sale.currency,

@@ -17,9 +17,15 @@ _DAY_MS = 24 * 60 * 60 * 1000
 
 # Personal data leaves these topics by expiry.
 PERSONAL_RETENTION_MS = 30 * _DAY_MS
+# The ledger remembers money for 400 days and everything else for 90: a topic is kept no longer than its ledger rows,
+# or events would be offered that nobody can account for any more.
 FACT_RETENTION_MS = 400 * _DAY_MS
+STATE_RETENTION_MS = 90 * _DAY_MS
 
 RETAIL_TOPICS = tuple(dict.fromkeys(spec.topic for spec in KINDS.values()))
+FETCHER_GROUP = "tillstream.fetcher"
+TRANSFORM_GROUP = "tillstream.transform"
+
 DLQ_INGEST = "dlq.ingest"
 DLQ_TRANSFORM = "dlq.transform"
 
@@ -54,10 +60,15 @@ def topics(configuration: Configuration, partitions: int) -> tuple[Topic, ...]:
     for vendor in sorted({connection.vendor for connection in configuration.sources()}):
         personal += [inbox(vendor), raw(vendor)]
     personal += [dead_letters(connection.id) for connection in configuration.targets()]
-    lasting = [name for name in RETAIL_TOPICS if name not in personal]
+    states = ["retail.products", "retail.prices", "retail.stock"]
+    lasting = [name for name in RETAIL_TOPICS if name not in (*personal, *states)]
     return tuple(
         Topic(name, partitions, retention)
-        for names, retention in ((personal, PERSONAL_RETENTION_MS), (lasting, FACT_RETENTION_MS))
+        for names, retention in (
+            (personal, PERSONAL_RETENTION_MS),
+            (states, STATE_RETENTION_MS),
+            (lasting, FACT_RETENTION_MS),
+        )
         for name in names
     )
 

@@ -96,6 +96,8 @@ create index delivery_locks on delivery (connection, topic, partition, order_key
     where state in ('parked', 'dead') and class not in ('day_open', 'left_out');
 create index delivery_open on delivery (connection, state) where state in ('claimed', 'parked', 'dead');
 create index delivery_order_key on delivery (order_key);
+create index delivery_entity on delivery (entity_id);
+create index delivery_remote on delivery (remote_id) where remote_id is not null;
 create index delivery_document on delivery (connection, document) where document is not null;
 create table delivery_tally (         -- repeats and the like; one row per partition keeps writers apart
     connection text not null, topic text not null, partition int not null, outcome text not null, n bigint not null,
@@ -106,6 +108,7 @@ create table remote_object (
     at timestamptz not null default now(),
     primary key (connection, ref_kind, ref_key)
 );
+create index remote_object_id on remote_object (remote_id);
 create table connection_state (
     connection text primary key, started_at timestamptz not null default now(),
     paused_by text, paused_reason text, paused_at timestamptz,
@@ -120,8 +123,7 @@ create table dead_letter (            -- what could not be read: inbox and raw r
     topic text not null, partition int not null, position bigint not null,
     key bytea, value bytea, headers jsonb not null,
     state text not null default 'open',   -- open, replayed, discarded, superseded
-    at timestamptz not null default now(), settled_at timestamptz, settled_by text,
-    unique (topic, partition, position)
+    at timestamptz not null default now(), settled_at timestamptz, settled_by text
 );
 create table audit (
     id bigserial primary key, at timestamptz not null default now(),
