@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Context, Decimal, DecimalException, Inexact, InvalidOperation, Overflow
 from typing import Annotated
 
-from pydantic import StringConstraints
+from pydantic import StrictInt, StringConstraints
 
 from libs.canonical.frozen import Frozen
 
@@ -22,6 +22,9 @@ _EXPONENTS = {
 
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 
+# Forty digits are more than all the money there is; whatever does not fit is refused, not rounded.
+_EXACT = Context(prec=40, Emax=40, Emin=-40, traps=[Inexact, InvalidOperation, Overflow])
+
 
 class MoneyError(ValueError):
     """An amount that is not exact money: a float, too many decimals, or two currencies in one sum."""
@@ -35,7 +38,7 @@ def exponent(currency: str) -> int:
 class Money(Frozen):
     """An amount in minor units (cents, yen, fils) of one currency."""
 
-    minor: int
+    minor: StrictInt
     currency: Currency
 
     @classmethod
@@ -52,13 +55,13 @@ class Money(Frozen):
         if isinstance(amount, (float, bool)):
             raise MoneyError("a float is not an exact amount: read the number as text")
         try:
-            scaled = Decimal(amount).scaleb(exponent(currency))
-            whole = scaled.to_integral_exact()
-        except (InvalidOperation, ValueError, OverflowError):
+            scaled = _EXACT.create_decimal(amount).scaleb(exponent(currency), _EXACT)
+            minor = int(scaled.to_integral_exact(context=_EXACT))
+        except Inexact:
+            raise MoneyError(f"{str(amount)[:40]} has more decimals than {currency} allows") from None
+        except (DecimalException, TypeError, ValueError, OverflowError):
             raise MoneyError(f"not an amount: {str(amount)[:40]!r}") from None
-        if whole != scaled:
-            raise MoneyError(f"{amount} has more decimals than {currency} allows")
-        return cls(minor=int(whole), currency=currency)
+        return cls(minor=minor, currency=currency)
 
     @property
     def major(self) -> Decimal:
