@@ -50,8 +50,10 @@ def settle(occurred: datetime, recorded: datetime | None) -> tuple[datetime, boo
 
 def business_day(occurred: datetime, timezone: ZoneInfo, cut_off: time = time(0)) -> date:
     """The location's day at that moment; before the cut-off (wall clock) it is still the day before."""
-    local = occurred.astimezone(timezone)
-    return local.date() - timedelta(days=1) if local.time() < cut_off else local.date()
+    today = occurred.astimezone(timezone).date()
+    yesterday = today - timedelta(days=1)
+    # Compared as moments: on a night when the clock goes back, a wall time before the cut-off may come after it.
+    return yesterday if occurred < day_end(yesterday, timezone, cut_off) else today
 
 
 def day_end(day: date, timezone: ZoneInfo, cut_off: time = time(0)) -> datetime:
