@@ -195,7 +195,8 @@ def _without_card_data(
         parts = clean("parts", dict(given.parts))
     except TooDeep as error:
         raise WouldBeDead(f"refused before it is stored: {error}") from None
-    return body, ObjectsAtHand(offered(parts, named)), tuple(paths)
+    # The body itself comes last: a webhook that carries the whole object needs no file beside it.
+    return body, ObjectsAtHand((*offered(parts, named), body)), tuple(paths)
 
 
 def _roots(
