@@ -280,17 +280,35 @@ def check_refund(refund: Refund) -> tuple[Difference, ...]:
     return tuple(found)
 
 
+def _taxes_as_money(taxes: tuple[Tax, ...]) -> list[list[str | int | None]]:
+    return [[t.name, None if t.rate is None else _plain(t.rate), t.amount.minor, t.inclusive] for t in taxes]
+
+
+def _plain(number: Decimal) -> str:
+    # 1, 1.0 and 1.000 are one number, whatever way a vendor writes it today.
+    return f"{number.normalize():f}"
+
+
 def money_hash(sale: Sale) -> str:
-    """A digest of everything about the sale that moves money, and of nothing else (no names, notes or times)."""
+    """A digest of everything about the sale that moves money, and of nothing else (no names, notes or times).
+
+    It does not depend on the order in which the vendor lists lines, charges and tenders.
+    """
+    lines = [
+        [line.id, line.sku, _plain(line.quantity), line.gross.minor, line.total.minor]
+        + [[d.name, d.amount.minor] for d in line.discounts]
+        + _taxes_as_money(line.taxes)
+        for line in sale.lines
+    ]
+    charges = [
+        [c.name, c.amount.minor, c.total.minor, c.paid_to_staff, *_taxes_as_money(c.taxes)]
+        for c in sale.service_charges
+    ]
     return content_hash(
         {
-            "lines": sorted(
-                [line.id, line.sku, str(line.quantity), line.gross.minor, line.total.minor]
-                + [[d.name, d.amount.minor] for d in line.discounts]
-                + [[t.name, str(t.rate), t.amount.minor, t.inclusive] for t in line.taxes]
-                for line in sale.lines
-            ),
-            "charges": [[c.name, c.amount.minor, c.total.minor] for c in sale.service_charges],
+            # By their text: ids and SKUs may be missing or equal, and None does not compare with a string.
+            "lines": sorted(lines, key=repr),
+            "charges": sorted(charges, key=repr),
             "tip": sale.tip.minor,
             "rounding": sale.rounding.minor,
             "tenders": sorted([t.id, t.type, t.amount.minor, t.tip.minor] for t in sale.tenders),
