@@ -4,11 +4,15 @@ PYTHON_IN_VENV := .venv/bin/python
 SOURCES := libs services deploy tools tests bench
 STACK := $(PYTHON_IN_VENV) -m deploy.local
 
+# What `make run` runs, and how often `make chaos` kills each service.
+CONFIG ?= tillstream.yaml
+KILLS ?= 20
+
 # Options for pytest, the bench and the others: make test ARGS="-k ledger"
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status test check fmt demo bench chaos schemas clean
+.PHONY: help setup up down run status test check fmt demo bench chaos schemas clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -38,14 +42,17 @@ fmt: setup ## format the code and fix what can be fixed by itself
 	.venv/bin/ruff check --fix $(SOURCES)
 	.venv/bin/ruff format $(SOURCES)
 
-demo: setup ## see a day of two shops flow through the whole system
+run: setup ## run all services of a configuration here: make run CONFIG=tillstream.yaml
+	@$(PYTHON_IN_VENV) -m deploy.local.run $(CONFIG)
+
+demo: setup ## play the days of 20 stores through the whole system, with an outage, and check every cent
 	@$(PYTHON_IN_VENV) -m tools.demo $(ARGS)
 
 bench: setup ## measure throughput and latency on this machine
 	@$(PYTHON_IN_VENV) -m bench $(ARGS)
 
-chaos: setup ## kill brokers, databases and services, and check that nothing is lost
-	@$(PYTHON_IN_VENV) -m tools.chaos $(ARGS)
+chaos: setup ## kill -9 every service KILLS times while sales flow (SEED= to repeat a run)
+	@TILLSTREAM_KILLS=$(KILLS) $(if $(SEED),TILLSTREAM_SEED=$(SEED)) .venv/bin/pytest tests/system/test_kill.py $(ARGS)
 
 schemas: setup ## write the published schemas from the code
 	@$(PYTHON_IN_VENV) -m tools.schemas $(ARGS)

@@ -30,7 +30,7 @@ async def test_signed_webhooks_become_documents(installation: Installation) -> N
             installation.square_webhook("payment.updated", paid, f"e{n}-3"),
             installation.square_webhook("payment.updated", paid, f"e{n}-3"),
         )
-        assert answers == [200] * 4
+        assert set(answers) == {200}
 
     async def delivered() -> bool:
         return (await installation.deliveries("qbo-receipts")).get("delivered", 0) >= 20
