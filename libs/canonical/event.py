@@ -221,7 +221,7 @@ def kind_of(headers: Mapping[str, str]) -> Kind:
     """
     stated = headers.get("ce_type", "")
     name, _, major = stated.removeprefix(TYPE_PREFIX).rpartition(".v")
-    if not stated.startswith(TYPE_PREFIX) or not major.isdecimal():
+    if not stated.startswith(TYPE_PREFIX) or not major.isdecimal() or len(major) > 9:
         raise MalformedEvent("header ce_type is missing or unreadable")
     if int(major) != SCHEMA_MAJOR:
         raise UnknownSchemaVersion(f"{name} version {int(major)}")
