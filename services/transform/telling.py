@@ -39,8 +39,9 @@ def keys_needed(event: AnyEvent) -> Iterable[TellingKey]:
 
 
 def _keep(sale: Sale) -> dict[str, Any]:
-    # No person is remembered here: erasing one must not have to look into this memory.
-    return sale.model_copy(update={"customer": None, "note": None}).model_dump(mode="json")
+    # No person is remembered here, nor any free text: erasing one must not have to look into this memory.
+    lines = tuple(line.model_copy(update={"note": None}) for line in sale.lines)
+    return sale.model_copy(update={"customer": None, "note": None, "lines": lines}).model_dump(mode="json")
 
 
 def judge(event: AnyEvent, told: dict[TellingKey, Told]) -> tuple[AnyEvent | None, Told | None]:
