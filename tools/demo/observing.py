@@ -147,7 +147,8 @@ class Observer:
     async def deliveries(self) -> list[dict[str, Any]]:
         """Delivered sales, refunds and days with their times, for latency."""
         rows = await self._pool.fetch(
-            "select d.connection, d.kind, d.entity_id, d.settled_at, d.attempts, d.first_seen from delivery d "
+            "select d.connection, d.kind, d.entity_id, d.settled_at, c.published_at as closed from delivery d "
+            "left join day_close c on c.event_id = d.event_id "
             "where d.state = 'delivered' and d.settled_at is not null"
         )
         return [dict(row) for row in rows]

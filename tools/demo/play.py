@@ -203,41 +203,40 @@ class Play:
             "--as", "demo",
         )  # fmt: skip
 
-    async def _note(self, healed: Healed, sale: Sale) -> None:
+    def _note(self, healed: Healed) -> None:
         self.played.healed.append(healed)
         self._progress.say(f"Healed: {healed.what}: {healed.remedy}.")
-        healed.journey = {"sale": sale.id}
 
     async def _heal_receipt(self, sale: Sale) -> None:
         """QuickBooks refuses a receipt whose item somebody made inactive: it is made active again, the receipt replayed."""
         letter = await self._letter("qbo-receipts", sale.id)
         await self._tips_item(active=True)
         await self._replay(letter)
-        await self._note(
+        self._note(
             Healed(
                 "QuickBooks refused one receipt", "qbo-receipts", sale.id, letter["reason"],
                 "item 'Tips' was inactive in QuickBooks", "item made active there, dead letter replayed",
-            ),
-            sale,
+            )
         )  # fmt: skip
 
     async def _heal_order(self, sale: Sale) -> None:
         """HubSpot takes no negative price: one empty bottle at -0.40 becomes minus one bottle at 0.40, the same money."""
         letter = await self._letter("hubspot-main", sale.id)
+        before = await till(self._running.env, "trace", sale.id)
         at = len(sale.lines) - 1
         await till(
             self._running.env, "dlq", "edit", letter["id"], "--connection", "hubspot-main", "--yes", "--as", "demo",
             "--set", f"data.lines.{at}.quantity=-1", "--set", f"data.lines.{at}.unit_price.minor=40",
         )  # fmt: skip
         await self._replay(letter)
-        await self._note(
+        self._note(
             Healed(
                 "HubSpot refused one sale", "hubspot-main", sale.id, letter["reason"],
                 "1 empty bottle at -0.40; HubSpot allows no negative price",
                 "changed to -1 bottle at 0.40 (till dlq edit), replayed",
                 followed="its refund, which had waited behind it",
-            ),
-            sale,
+                journey=before,
+            )
         )  # fmt: skip
 
     async def _heal_unreadable(self, sale: Sale) -> None:
@@ -251,12 +250,11 @@ class Play:
         )  # fmt: skip
         await self._replay(letter)
         self._told.add(sale.id)
-        await self._note(
+        self._note(
             Healed(
                 "One order could not be read", "shopify-main", sale.id, letter["reason"],
                 f"its time was written '{DAMAGED_TIME}'", "corrected in the shop and in the dead letter, replayed",
-            ),
-            sale,
+            )
         )  # fmt: skip
 
     async def healed_now(self) -> None:
