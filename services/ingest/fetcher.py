@@ -40,7 +40,6 @@ log = structlog.get_logger()
 # Notifications about one object come in bursts: wait this long (seconds) so that one reading serves them all.
 _SETTLE = 0.4
 _AT_ONCE = 48
-_CLAIM_SECONDS = 120
 _LONGEST_PAUSE = 60.0
 # An object the vendor denies having is asked for this often before its notification becomes a dead letter.
 _GONE_TRIES = 4
@@ -70,6 +69,8 @@ class Fetcher:
         self._connections = {connection.id: connection for connection in configuration.sources()}
         self._assemblers = {c.id: Assembler(c, pool, settings) for c in self._connections.values()}
         self._dead_letters = DeadLetterTopic(writer)
+        # A reading takes several calls; one that takes longer is done twice, which does no harm.
+        self._claim_seconds = 3 * settings.http_timeout_seconds
         self.progress = Progress("fetcher")
 
     async def close(self) -> None:
@@ -201,7 +202,7 @@ class Fetcher:
             "  order by w.next_attempt_at limit $1 for update of w skip locked) due "
             "where f.connection = due.connection and f.root_kind = due.root_kind and f.root_id = due.root_id "
             "and f.variant = due.variant returning f.*",
-            room, _CLAIM_SECONDS, list(self._connections),
+            room, self._claim_seconds, list(self._connections),
         )  # fmt: skip
         return rows
 

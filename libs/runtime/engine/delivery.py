@@ -109,6 +109,14 @@ def unreadable_id(partition: Partition, offset: int) -> str:
     return f"{partition.topic}/{partition.number}/{offset}"
 
 
+def _moment(text: str | None) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+    return moment if moment is not None and moment.tzinfo is not None else None
+
+
 def _plan_hash(plan: Deliver) -> str:
     return digest(json.dumps(plan_as_json(plan), sort_keys=True, default=str))
 
@@ -195,11 +203,19 @@ class Deliverer:
             return
         if claim.fresh and claim.state in ("parked", "dead") and entry.class_ != "day_open":
             self._lock(item, True)
-        if claim.state != "claimed" or work is None:
+        if claim.state != "claimed":
+            return
+        if work is None:
+            await self._settle_as(item, event, entry)
             return
         if claim.row is not None:
             self._resume(work, claim.row)
         await self._carry_out(work)
+
+    async def _settle_as(self, item: Item, event: AnyEvent, entry: Entry) -> None:
+        """A claim of an earlier run, under a configuration by which the event would not be sent at all any more."""
+        work = _Work(item, event, Deliver(()), "", {}, {}, doubtful=True)
+        await self._settle(work, entry.state, class_=entry.class_, reason=entry.reason, retry_in=0.0)
 
     async def _write_unreadable(self, item: Item, state: str, class_: str | None, reason: str) -> None:
         event_id = printable(readable(item.headers).get("ce_id") or unreadable_id(item.partition, item.offset))
@@ -306,7 +322,7 @@ class Deliverer:
             await self._settle(work, "parked", class_="day_open", reason=plan.reason)
         elif isinstance(plan, Hold):
             await self._settle(work, "parked", class_="hold", reason=plan.reason, retry_in=_HOLD_AGAIN)
-        elif (orphan := await self._orphan(event)) is not None and row.class_ == "dependency":
+        elif row.class_ != "replay" and (orphan := await self._orphan(event)) is not None:
             await self._give_time_or_up(work, "dependency", orphan)
         elif self._connection.shadow:
             await self._settle(work, "shadowed", reason="shadow: everything but the write was done")
@@ -369,7 +385,9 @@ class Deliverer:
                 failpoint("between_steps")
         failpoint("before_complete")
         await self._settle(work, "delivered")
-        LATENCY.labels(self._connection.id).observe(max(0.0, (datetime.now(UTC) - work.first_seen).total_seconds()))
+        received = _moment(readable(work.item.headers).get("received-at"))
+        since = received or work.first_seen
+        LATENCY.labels(self._connection.id).observe(max(0.0, (datetime.now(UTC) - since).total_seconds()))
 
     async def _members_known(self, work: _Work) -> bool:
         members = [*work.plan.settles, *work.plan.left_out]

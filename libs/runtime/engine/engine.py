@@ -157,6 +157,12 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
                     "and class in ('hold', 'upgrade')",
                     self.connection.id,
                 )
+                # A circuit is this process's own; what an earlier one left written is over.
+                await self._pool.execute(
+                    "update connection_state set circuit = 'closed', circuit_reason = null, circuit_since = now() "
+                    "where connection = $1 and circuit <> 'closed'",
+                    self.connection.id,
+                )
                 return await self._pool.fetchval(
                     "select started_at from connection_state where connection = $1", self.connection.id
                 )
@@ -359,7 +365,8 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
         going = [o for tp in revoked if (o := self._owned.get(Partition(tp.topic, tp.partition)))]
         self._admitting = False
         try:
-            await self._drain(going, min(self._drain_seconds, 10.0))
+            # During an outage nothing in flight will finish: the group need not wait for it.
+            await self._drain(going, min(self._drain_seconds, 10.0) if self._circuit.closed else 0.5)
             await self._commit()
         finally:
             for owned in going:
