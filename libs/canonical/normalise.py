@@ -46,7 +46,7 @@ def names(given: str | None, family: str | None, single: str | None = None) -> t
     return first or None, parsed.last or None
 
 
-class SkuRules(Frozen):
+class SkuRules(Frozen, extra="forbid"):
     """How SKUs of one system become the retailer's own: a crosswalk first, then the general rules."""
 
     crosswalk: Mapping[str, str] = {}

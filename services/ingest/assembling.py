@@ -18,6 +18,7 @@ from libs.runtime.engine.limiter import Limiter
 from libs.runtime.http.answers import judge_status
 from libs.runtime.http.client import CredentialsRefused, NoAnswer, NotSent, VendorClient
 from libs.runtime.settings import ProcessSettings
+from libs.runtime.telemetry.metrics import CARD_DATA_CUT
 
 _MAX_ROUNDS = 12
 _REMEMBERED = 20_000
@@ -143,7 +144,10 @@ class Assembler:
             response = answer
             value = [*value, *(fetch.items(response) if fetch.items else response.json)]
         # A vendor's answer may hold card data just as a webhook may.
-        return cut(value, card_fields=self._facts.card_fields, not_cards=self._facts.not_cards).document
+        clean = cut(value, card_fields=self._facts.card_fields, not_cards=self._facts.not_cards)
+        for finding in clean.findings:
+            CARD_DATA_CUT.labels(self._connection.id, str(finding.rule)).inc()
+        return clean.document
 
     async def _send(self, fetch: Fetch, request: Request) -> Response | None:
         try:

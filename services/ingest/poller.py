@@ -17,17 +17,20 @@ from libs.connectors.contract.http import Request, Response
 from libs.connectors.contract.source import MalformedNotification, Notification, Period, Source, Via
 from libs.connectors.contract.target import AuthFailed, Done, Throttled
 from libs.runtime import exact_json
-from libs.runtime.carddata import cut
+from libs.runtime.carddata import TooDeep, cut
 from libs.runtime.configuration.model import Configuration, Connection
 from libs.runtime.database.pool import DATABASE_AWAY, Pool, open_pool
+from libs.runtime.engine.dead_letters import DeadLetter, DeadLetterTopic
 from libs.runtime.engine.limiter import Limiter
 from libs.runtime.http.answers import judge_status
 from libs.runtime.http.client import CredentialsRefused, NoAnswer, NotSent, VendorClient
+from libs.runtime.kafka.records import Partition
+from libs.runtime.kafka.topics import inbox
 from libs.runtime.kafka.writer import KafkaAway, Writer
 from libs.runtime.service import run_together
 from libs.runtime.settings import ProcessSettings
 from libs.runtime.telemetry.health import Health
-from libs.runtime.telemetry.metrics import FEED_AGE
+from libs.runtime.telemetry.metrics import CARD_DATA_CUT, FEED_AGE
 from libs.runtime.telemetry.progress import Progress
 from services.ingest.inbox import content_id, inbox_record
 
@@ -58,6 +61,7 @@ class FeedReader:
         self._source: Source = source
         self._facts = source.manifest.source
         self._limiter = Limiter(connection.call_limits)
+        self._dead_letters = DeadLetterTopic(writer)
         self._owner = settings.instance
         self._settings = settings
         self._client: VendorClient | None = None
@@ -86,6 +90,8 @@ class FeedReader:
                 found += await self._write(page, "poll")
                 await self._renew(feed, epoch)
         except PollFailed as error:
+            if watermark is not None:
+                FEED_AGE.labels(self.connection.id, feed).set((now - watermark).total_seconds())
             await self._note(feed, epoch, None, str(error))
             raise
         await self._note(feed, epoch, now, None)
@@ -146,13 +152,18 @@ class FeedReader:
 
     async def _write(self, found: Sequence[Notification], via: Via) -> int:
         for notification in found:
-            clean = cut(notification.body, card_fields=self._facts.card_fields, not_cards=self._facts.not_cards)
-            kept = Notification(notification.headers, clean.document)
             try:
+                clean = cut(notification.body, card_fields=self._facts.card_fields, not_cards=self._facts.not_cards)
+                kept = Notification(notification.headers, clean.document)
                 identified = self._source.identify(kept)
-            except MalformedNotification as error:
-                log.error("a listed object cannot be read", connection=self.connection.id, why=str(error))
+            except TooDeep:
+                await self._give_up(None, "nested too deeply to be searched for card data; content not kept")
                 continue
+            except MalformedNotification as error:
+                await self._give_up(clean.document, str(error))
+                continue
+            for finding in clean.findings:
+                CARD_DATA_CUT.labels(self.connection.id, str(finding.rule)).inc()
             root = identified.roots[0] if identified.roots else None
             record = inbox_record(
                 self.connection,
@@ -170,6 +181,16 @@ class FeedReader:
             except KafkaAway as error:
                 raise PollFailed(str(error)) from None
         return len(found)
+
+    async def _give_up(self, content: Any, reason: str) -> None:
+        """A listed object that nobody can read is a dead letter, as a webhook would be."""
+        name = content_id("listed", [self.connection.id, reason, content])
+        await self._dead_letters.publish(
+            DeadLetter(
+                "ingest", self.connection.id, name, "poison", reason, 0, name.encode(), exact_json.encode(content), (),
+                Partition(inbox(self.connection.vendor), 0), 0,
+            )
+        )  # fmt: skip
 
     # The lease --------------------------------------------------------------------------------------------------
 
@@ -271,6 +292,7 @@ class Poller:
             begin = datetime.fromisoformat(done[feed]) if feed in done else request["begin_at"]
             while begin < request["end_at"] and not stopping.is_set():
                 end = min(begin + _SLICE, request["end_at"])
+                self.progress.alive()
                 try:
                     found += await reader.backfill(feed, Period(begin, end))
                 except PollFailed as error:

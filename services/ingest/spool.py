@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import structlog
 
@@ -45,6 +46,7 @@ class Spool:
             except _WAIT as error:
                 log.info("spool waits", error=type(error).__name__)
                 moved = 0
+            await self._measure()
             if moved < _AT_ONCE:
                 self._more.clear()
                 try:
@@ -52,6 +54,10 @@ class Spool:
                         await self._more.wait()
                 except TimeoutError:
                     continue
+
+    async def _measure(self) -> None:
+        with contextlib.suppress(*DATABASE_AWAY):
+            SPOOLED.set(await self._pool.fetchval("select count(*) from spool"))
 
     async def _pass_on(self) -> int:
         async with self._pool.acquire() as database, database.transaction():
@@ -67,6 +73,5 @@ class Spool:
                         )
                     )
                 await database.execute("delete from spool where id = any($1)", [row["id"] for row in rows])
-        SPOOLED.set(await self._pool.fetchval("select count(*) from spool"))
         self.progress.done(len(rows))
         return len(rows)

@@ -132,7 +132,7 @@ class Snapshot(Frozen):
         return f"{self.account}:{self.root_kind}:{self.root_id}"
 
 
-class LocationSettings(Frozen):
+class LocationSettings(Frozen, extra="forbid"):
     """What configuration says of a location; what it leaves out, the vendor's own location object says."""
 
     timezone: str | None = None
@@ -140,7 +140,7 @@ class LocationSettings(Frozen):
     region: str | None = None  # ISO 3166-1, to read national phone numbers
 
 
-class SourceSettings(Frozen):
+class SourceSettings(Frozen, extra="forbid"):
     """The part of a source connection's configuration that mapping needs."""
 
     default_timezone: str | None = None

@@ -138,6 +138,7 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
                     await self._consume(stopping)
                 except (KafkaError, OSError) as error:
                     log.warning("kafka is away", connection=connection.id, error=type(error).__name__)
+                    self.progress.alive()
                     await asyncio.sleep(1)
         finally:
             for loop in loops:
@@ -168,6 +169,7 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
                 )
             except DATABASE_AWAY as error:
                 log.warning("database is away", connection=self.connection.id, error=type(error).__name__)
+                self.progress.alive()
                 await asyncio.sleep(1)
 
     # Reading ----------------------------------------------------------------------------------------------------

@@ -60,6 +60,7 @@ class BatchReader:
         """Read until stopped. A broker that is away is waited for."""
         pause = 0.2
         while not self._stopping.is_set():
+            self._progress.alive()  # a broker that is away does not make this process dead
             consumer = open_consumer(self._kafka, self._group)
             try:
                 await consumer.start()
@@ -95,9 +96,11 @@ class BatchReader:
             started = time.perf_counter()
             try:
                 await self._handle(records)
-            except Exception as error:  # noqa: BLE001 - whatever it was, the records must come again
+            except Exception as error:
                 failures += 1
-                log.error("batch failed and will be read again", group=self._group, error=repr(error)[:300])
+                log.error(
+                    "batch failed and will be read again", group=self._group, error=type(error).__name__, exc_info=error
+                )
                 for tp, messages in batch.items():
                     try:
                         consumer.seek(tp, messages[0].offset)

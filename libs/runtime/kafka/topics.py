@@ -56,7 +56,8 @@ class Topic:
 
 def topics(configuration: Configuration, partitions: int) -> tuple[Topic, ...]:
     """All topics that this configuration needs. A keyed topic's partitions are never changed afterwards."""
-    personal = [DLQ_INGEST, DLQ_TRANSFORM, "retail.customers"]
+    # A sale names its buyer, so its topic must forget as soon as the customers' does.
+    personal = [DLQ_INGEST, DLQ_TRANSFORM, "retail.customers", "retail.sales"]
     for vendor in sorted({connection.vendor for connection in configuration.sources()}):
         personal += [inbox(vendor), raw(vendor)]
     personal += [dead_letters(connection.id) for connection in configuration.targets()]
