@@ -1,7 +1,7 @@
 """The bare loop for an HTTP target: a lane per order key, 32 calls at once, the ledger's rows in batches or none.
 
-Settlements gather while the one before is written. A batch is committed when all of it is settled; no retry, no
-breaker, no limits, no fence.
+Settlements gather while the ones before are written, and no lane waits for its own. A batch is committed when all of
+it is settled; no retry, no breaker, no limits, no fence.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _Loop:
         self._url, self._progress, self._http, self._ledger = f"{task.url}/refunds", progress, http, ledger
         self._slots = asyncio.Semaphore(CONCURRENCY)
         self._done: list[tuple[str, str | None]] = []
-        self._writing = asyncio.Lock()
+        self._more = asyncio.Event()
 
     async def batch(self, reads: list[Read]) -> None:
         """Deliver a batch."""
@@ -36,19 +36,25 @@ class _Loop:
         lanes: dict[str, list[Read]] = defaultdict(list)
         for each in reads:
             lanes[each.event.order_key].append(each)
-        await asyncio.gather(*(self._lane(lane) for lane in lanes.values()))
+        settling = asyncio.create_task(self._settle(len(reads)))
+        await asyncio.gather(settling, *(self._lane(lane) for lane in lanes.values()))
 
     async def _lane(self, lane: list[Read]) -> None:
         for each in lane:
             async with self._slots:
-                remote_id = await self._post(each)
-            if self._ledger:
-                self._done.append((each.event.id, remote_id))
-                async with self._writing:
-                    done, self._done = self._done, []
-                    if done:
-                        await self._ledger.settle(done)
-            self._progress.add(1)
+                self._done.append((each.event.id, await self._post(each)))
+            self._more.set()
+
+    async def _settle(self, events: int) -> None:
+        """Write down what is done while more is being done."""
+        while events:
+            await self._more.wait()
+            self._more.clear()
+            done, self._done = self._done, []
+            if self._ledger and done:
+                await self._ledger.settle(done)
+            events -= len(done)
+            self._progress.add(len(done))
 
     async def _post(self, each: Read) -> str:
         headers = {"Content-Type": "application/json", "Idempotency-Key": each.event.id}

@@ -38,15 +38,15 @@ def _snapshot() -> Snapshot:
 
 
 def _multiplied(first: int, number: int) -> list[Outgoing]:
-    """That many snapshots of the case, each of a sale of its own."""
+    """That many snapshots of the case, each of a sale and a customer of its own: what was told before is not written
+    again by ours, and would be by the bare loop."""
     snapshot = _snapshot()
     text = exact_json.encode(snapshot.model_dump(mode="python")).decode()
     records = []
     for n in range(first, first + number):
-        ids = (snapshot.root_id, f"{snapshot.root_id}x{n}"), ("PayDemo1", f"PayDemo1x{n}")
         value, key = text, snapshot.key
-        for old, new in ids:
-            value, key = value.replace(old, new), key.replace(old, new)
+        for id_ in (snapshot.root_id, "PayDemo1", "CusMia"):
+            value, key = value.replace(id_, f"{id_}x{n}"), key.replace(id_, f"{id_}x{n}")
         headers = [("snapshot-id", str(n)), ("connection", _CONNECTION), ("root", key)]
         headers.append(("received-at", EPOCH.isoformat()))
         records.append(
