@@ -11,13 +11,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import msgspec
 import yaml
 
 from libs.canonical.event import AnyEvent, Event, day_closed, sale_amended
-from libs.canonical.identity import Account
 from libs.canonical.kinds import Kind
 from libs.canonical.sale import Sale, money_hash
 from libs.connectors.contract.connector import connector
@@ -75,9 +75,7 @@ class PaperRun:
             for vendor, objects in deed.load.items():
                 self.sims[vendor].load(over_the_wire(objects))
             for hook in deed.hooks[-1:] if deed.what != "stock" else deed.hooks:
-                self._receive(
-                    self.configuration.connection(hook.connection), hook.headers, over_the_wire_bytes(hook.body)
-                )
+                self._receive(self.configuration.connection(hook.connection), hook.headers, _read(hook.body))
 
     def close_days(self) -> None:
         """Every day with entries is closed, in one revision."""
@@ -215,7 +213,7 @@ class PaperRun:
         known.update(verdict.provides)
 
     def _mended(self, connection: Connection, step: Step, verdict: Any) -> Done:
-        """What a person does to the one sale that HubSpot refuses: the empty bottle is minus one at a positive price."""
+        """What a person does to the one sale that HubSpot refuses: the bottle is minus one, its price positive."""
         assert step.name.startswith("line items"), (step.name, verdict)
         body = over_the_wire(step.request.json)
         for each in body["inputs"]:
@@ -230,7 +228,7 @@ class PaperRun:
         return mended
 
 
-def over_the_wire_bytes(body: bytes) -> Any:
+def _read(body: bytes) -> Any:
     """A webhook's body as it is read."""
     return json.loads(body, parse_float=Decimal)
 
@@ -243,11 +241,7 @@ def _filled(value: Any, known: dict[Ref, str]) -> Any:
     return [_filled(item, known) for item in value] if isinstance(value, list) else value
 
 
+@cache
 def story() -> Story:
     """The story as of a fixed day."""
     return tell(LAST_DAY)
-
-
-def account(vendor: str, account_id: str) -> Account:
-    """An account by its words."""
-    return Account(vendor=vendor, id=account_id)

@@ -19,7 +19,9 @@ TIPS_ITEM = "16"
 
 # The vendors' limits, in the simulators as well as here. Square and Shopify answer reads: fifteen days within minutes
 # need more of them than a shop needs in fifteen days, so Shopify is on its Plus plan (1,000 points a second), and of
-# Square, which publishes no limit, more is assumed than usual. The targets keep the limits of an ordinary account.
+# Square, which publishes no limit, more is assumed than usual. Of the targets, QuickBooks has the only limits it has
+# (500 calls a minute, 10 a second); HubSpot is a Professional account (190 calls in 10 seconds; a small one has 100).
+HUBSPOT_CALLS_PER_10_SECONDS = 190
 SQUARE_CALLS_PER_SECOND = 400
 SHOPIFY_POINTS_PER_SECOND = 1_000
 SHOPIFY_POINTS_MAXIMUM = 20_000
@@ -163,6 +165,13 @@ def _hubspot(stores: tuple[Store, ...], sandbox: str) -> dict[str, Any]:
     return {
         **_target("hubspot-main", "hubspot", "1", f"{sandbox}/hubspot"),
         "secrets": _secrets(access_token="DEMO_HUBSPOT_TOKEN"),
+        "limits": {
+            "windows": [
+                {"calls": HUBSPOT_CALLS_PER_10_SECONDS, "seconds": 10},
+                {"calls": 250_000, "seconds": 86_400},
+            ],
+            "concurrency": 8,
+        },
         "settings": {"account_label": "Demo chain", "stores": {store.location: store.name for store in stores}},
     }
 

@@ -39,7 +39,7 @@ def _needles() -> tuple[bytes, ...]:
 def search(
     folders: Iterable[Path], tables: Mapping[str, bytes], targets: Mapping[str, bytes], sources: bytes
 ) -> Search:
-    """Searches files, database tables and the targets' stores; `sources` must hold every plant, or the search is blind."""
+    """Searches files, tables and the targets' stores; `sources` must hold every plant, or the search is blind."""
     needles = _needles()
     files = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
     found = [str(path) for path in files if _in_file(path, needles)]

@@ -1,4 +1,4 @@
-"""The demo's own installation: Kafka, PostgreSQL, simulators and every service as a process, with logs in one folder."""
+"""The demo's own installation: Kafka, PostgreSQL, simulators and services as processes, with logs in one folder."""
 
 from __future__ import annotations
 

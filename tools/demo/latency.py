@@ -33,6 +33,7 @@ def latencies(
 ) -> dict[str, Any]:
     """By target: sales from receipt to delivery, days from close to delivery, outside the outage and during it.
 
+    The outage lasts until what waited is there; whatever was under way at any time of it counts as during it.
     What somebody had to heal is left out: that a person took time says nothing of the machine.
     """
     left_out = set(healed)
@@ -43,7 +44,7 @@ def latencies(
             continue
         if each["connection"] == "qbo-journal" and each["kind"] != "day.closed":
             continue
-        during = bool(outage and outage[0] <= begin <= outage[1])
+        during = bool(outage and begin <= outage[1] and each["settled_at"] >= outage[0])
         spans.setdefault((each["connection"], during), []).append((each["settled_at"] - begin).total_seconds())
     targets = sorted({connection for connection, _ in spans})
     return {

@@ -85,10 +85,12 @@ class Observer:
         """The business clock stands at that time."""
         await set_business_clock(self._pool, at, 0.0)
 
-    async def booked(self) -> int:
-        """Sales and refunds in the books."""
+    async def booked(self, until: date = date.max) -> int:
+        """Sales and refunds of days up to that one that are in the books."""
         found: int = await self._pool.fetchval(
-            "select count(*) from book_entry where kind in ('sale.completed', 'refund.completed')"
+            "select count(*) from book_entry where kind in ('sale.completed', 'refund.completed') "
+            "and business_day <= $1",
+            until,
         )
         return found
 
@@ -170,6 +172,10 @@ class Observer:
                 await database.copy_from_table(row["name"], output=take, format="binary")
                 found[row["name"]] = b"".join(parts)
         return found
+
+    async def end(self) -> None:
+        """No more questions."""
+        await self._pool.close()
 
     async def watch(self, stopping: asyncio.Event, tell: Any) -> None:
         """Count until told to stop."""

@@ -52,6 +52,7 @@ async def conclude(
     states = {vendor: as_json(await simulators.state(vendor)) for vendor in VENDORS}
     tables = await observer.contents()
     if not keep:
+        await observer.end()
         await installation.stop_services()
         await installation.stop_stack()
     found = await asyncio.to_thread(
@@ -163,13 +164,22 @@ def _summary(report: dict[str, Any]) -> list[str]:
     largest = max((day["difference"] for day in days), default=0)
     lines = [
         "",
-        f"Money in      {_money(taken['minor'])} net: {taken['sales']:,} sales, {taken['refunds']} refunds, "
-        f"{taken['stores']} stores, {DAYS} days",
-        f"Webhooks      {hooks['sent']:,} signed, {hooks['of_them_twice']} sent twice, {hooks['overtaken']} out of order",
-        f"Outage        QuickBooks away for {outage['open_seconds']:.0f} s (six business days): "
-        f"{outage['documents_due_meanwhile']} of {outage['documents']} documents fell due ({outage['share']:.0%}),",
-        f"              {outage['waiting_at_its_end']} waited, all delivered {outage['drained_after_seconds']:.0f} s after "
-        f"it came back, dead letters because of it: {sum(outage['dead_letters_by_class'].values())};",
+        (
+            f"Money in      {_money(taken['minor'])} net: {taken['sales']:,} sales, {taken['refunds']} refunds, "
+            f"{taken['stores']} stores, {DAYS} days"
+        ),
+        (
+            f"Webhooks      {hooks['sent']:,} signed, {hooks['of_them_twice']} sent twice, "
+            f"{hooks['overtaken']} out of order"
+        ),
+        (
+            f"Outage        QuickBooks away for {outage['open_seconds']:.0f} s (six business days): "
+            f"{outage['documents_due_meanwhile']} of {outage['documents']} documents fell due ({outage['share']:.0%}),"
+        ),
+        (
+            f"              {outage['waiting_at_its_end']} waited, all there {outage['drained_after_seconds']:.0f} s "
+            f"after it came back, dead letters because of it: {sum(outage['dead_letters_by_class'].values())};"
+        ),
         f"              HubSpot got {outage['hubspot_delivered_meanwhile']} sales and refunds meanwhile",
     ]
     for healed in report["poison"]:
@@ -187,8 +197,10 @@ def _summary(report: dict[str, Any]) -> list[str]:
         f"Books         {balanced} of {len(days)} store days balanced (till = events = books), "
         f"largest difference {_money(largest)}"
     )
-    lines.append(f"Card numbers  {cards['planted']} planted, found in {cards['files_searched']:,} files and "
-                 f"{cards['tables_searched']} tables afterwards: {len(cards['found_in'])}")  # fmt: skip
+    lines.append(
+        f"Card numbers  {cards['planted']} planted, found in {cards['files_searched']:,} files and "
+        f"{cards['tables_searched']} tables afterwards: {len(cards['found_in'])}"
+    )
     for name, each in report["latency"].items():
         figures = each["outside_the_outage"]
         what = "from close" if name == "qbo-journal" else "from receipt"

@@ -20,6 +20,8 @@ h2{font-size:19px;margin:40px 0 4px}p{margin:4px 0 12px;color:var(--soft);max-wi
 table{border-collapse:collapse;width:100%;background:var(--paper);font-size:14px}
 th,td{text-align:left;padding:6px 10px;border-bottom:1px solid var(--line);vertical-align:top}
 th{color:var(--soft);font-weight:600}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+
+.terms td,.terms th{padding:6px 5px;font-size:13px}
 .matrix td,.matrix th{padding:3px 4px;font-size:12px}.matrix td.c{text-align:right;font-variant-numeric:tabular-nums;
 background:#e4f4ea;border:2px solid var(--paper)}.matrix td.x{background:#f9d8d4;color:var(--bad);font-weight:700}
 .matrix td.none{background:var(--wash);border:2px solid var(--paper)}.two{display:grid;gap:16px;
@@ -33,6 +35,13 @@ _NAMES = {
     "qbo-receipts": "QuickBooks, a receipt for each sale", "qbo-journal": "QuickBooks, a journal for each day",
     "hubspot-main": "HubSpot, every sale",
 }  # fmt: skip
+_ABOUT = """Real baskets, sent as signed Square and Shopify webhooks, delivered to two QuickBooks companies and to
+HubSpot. Every figure below comes from an independent check of what the vendors' simulators hold in the end."""
+_WAITING = """QuickBooks is away in the shaded time. What falls due for it waits, and drains by itself afterwards, as
+fast as QuickBooks allows; HubSpot does not notice. What waits for HubSpot waits for its own limit of calls: fifteen
+days pass in minutes here."""
+_ACCOUNTED = """Offered is counted from the topics, each other term by itself from the ledger; the difference must be
+zero. Lost and twice are counted at the target, record by record."""
 _LEFT, _RIGHT, _TOP, _BOTTOM, _WIDTH, _HEIGHT = 52, 16, 30, 40, 1000, 320
 
 
@@ -43,22 +52,19 @@ def page(report: Mapping[str, Any]) -> str:
         verdict = f'<span class="verdict bad">{len(report["failures"])} failures</span>'
     parts = [
         f"<h1>Fifteen days of twenty stores {verdict}</h1>",
-        "<p>Real baskets, sent as signed Square and Shopify webhooks, delivered to two QuickBooks companies and HubSpot. "
-        "Every figure below comes from an independent check of what the vendors' simulators hold in the end.</p>",
+        _text(_ABOUT),
         _cards(report),
         _failures(report["failures"]),
         "<h2>What waited for whom</h2>",
-        "<p>QuickBooks is away in the shaded time. What falls due for it waits, and drains by itself afterwards; "
-        "HubSpot does not notice.</p>",
+        _text(_WAITING),
         f"<figure>{_backlog(report['backlog'], report['outage'])}</figure>",
         "<h2>Accounted for, target by target</h2>",
-        "<p>Offered is counted from the topics, each other term by itself from the ledger; the difference must be "
-        "zero. Lost and twice are counted at the target, record by record.</p>",
+        _text(_ACCOUNTED),
         _targets(report["targets"]),
         "<h2>Poison, and how it healed</h2>",
         _poison(report["poison"]),
         "<h2>Every store, every day</h2>",
-        "<p>Net takings in dollars. Green: the till, the events and the books say the same to the cent.</p>",
+        _text("Net takings in dollars. Green: the till, the events and the books say the same to the cent."),
         f"<figure>{_matrix(report['days'])}</figure>",
         "<h2>Two journeys</h2>",
         _journeys(report["journeys"]),
@@ -70,6 +76,10 @@ def page(report: Mapping[str, Any]) -> str:
         '<meta name="viewport" content="width=device-width,initial-scale=1"><title>Tillstream demo</title>'
         f"<style>{_STYLE}</style></head><body><main>{''.join(parts)}</main></body></html>\n"
     )
+
+
+def _text(words: str) -> str:
+    return f"<p>{escape(words)}</p>"
 
 
 def _dollars(minor: int) -> str:
@@ -92,7 +102,8 @@ def _cards(report: Mapping[str, Any]) -> str:
         (f"{hubspot.get('median_seconds')} s", f"median to HubSpot, p99 {hubspot.get('p99_seconds')} s"),
         (f"{len(cards['found_in'])} of {cards['planted']}", "planted card numbers found in files, tables and targets"),
     )
-    return f'<div class="cards">{"".join(f"<div class=card><b>{b}</b><span>{escape(s)}</span></div>" for b, s in shown)}</div>'
+    boxes = "".join(f'<div class="card"><b>{figure}</b><span>{escape(words)}</span></div>' for figure, words in shown)
+    return f'<div class="cards">{boxes}</div>'
 
 
 def _failures(failures: Iterable[str]) -> str:
@@ -118,15 +129,16 @@ def _backlog(samples: list[Mapping[str, Any]], outage: Mapping[str, Any]) -> str
         return _HEIGHT - _BOTTOM - count / top * (_HEIGHT - _TOP - _BOTTOM)
 
     begin, end = x(outage["began_after_seconds"]), x(outage["ended_after_seconds"])
+    height = _HEIGHT - _TOP - _BOTTOM
     drawn = [
-        f'<rect x="{begin:.1f}" y="{_TOP}" width="{end - begin:.1f}" height="{_HEIGHT - _TOP - _BOTTOM}" fill="#f3e3e1"/>',
+        f'<rect x="{begin:.1f}" y="{_TOP}" width="{end - begin:.1f}" height="{height}" fill="#f3e3e1"/>',
         f'<text x="{(begin + end) / 2:.1f}" y="{_TOP - 10}" text-anchor="middle" fill="#c0362c">QuickBooks away</text>',
     ]
-    for count in range(0, top + 1, step):
-        drawn.append(
-            f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(count):.1f}" y2="{y(count):.1f}" stroke="#d9e0e7"/>'
-            f'<text x="{_LEFT - 8}" y="{y(count) + 4:.1f}" text-anchor="end">{count}</text>'
-        )
+    drawn += [
+        f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(count):.1f}" y2="{y(count):.1f}" stroke="#d9e0e7"/>'
+        f'<text x="{_LEFT - 8}" y="{y(count) + 4:.1f}" text-anchor="end">{count}</text>'
+        for count in range(0, top + 1, step)
+    ]
     drawn += [
         f'<text x="{x(at):.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{at} s</text>'
         for at in range(0, int(longest) + 1, 30)
@@ -156,7 +168,7 @@ def _targets(targets: Mapping[str, Any]) -> str:
         + "</tr>"
         for name, target in targets.items()
     )
-    return f"<figure><table><tr><th>target</th>{head}</tr>{rows}</table></figure>"
+    return f'<figure><table class="terms"><tr><th>target</th>{head}</tr>{rows}</table></figure>'
 
 
 def _poison(healed: Iterable[Mapping[str, Any]]) -> str:
@@ -205,7 +217,8 @@ def _journey(title: str, journey: Mapping[str, Any]) -> str:
         f"<b>{escape(each['where'])} {escape(each['what'])}</b> {escape(each['detail'])}</li>"
         for each in journey.get("moments", [])
     )
-    return f'<figure><b>{escape(title)}</b><br><code>{escape(journey.get("name", ""))}</code><ul class="steps">{steps}</ul></figure>'
+    head = f"<b>{escape(title)}</b><br><code>{escape(journey.get('name', ''))}</code>"
+    return f'<figure>{head}<ul class="steps">{steps}</ul></figure>'
 
 
 def _tone(what: str) -> str:

@@ -1,9 +1,10 @@
-"""The fifteen days, one after the other: feed, book, close; QuickBooks away for six of them; what is poison is healed."""
+"""Fifteen days, one after the other: fed, booked, closed; QuickBooks is away for six; what is poison is healed."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -71,27 +72,49 @@ class Play:
     ) -> None:  # fmt: skip
         self._story, self._installation, self._running = story, installation, running
         self._simulators, self._sender, self._observer, self._progress = simulators, sender, observer, progress
-        self._told: set[str] = set()
+        self._due: Counter[int] = Counter()  # sales and refunds to be booked, by business day
         self.played = Played()
 
     async def run(self) -> Played:
-        """All days, then until nothing is under way."""
+        """All days, then until nothing is under way.
+
+        A day is booked and closed while the next one is fed already, but never later than that.
+        """
         await self._observer.set_clock(self._morning(0))
-        for day in range(DAYS):
-            await self._day(day)
+        closing: asyncio.Task[None] | None = None
+        try:
+            for day in range(DAYS):
+                await self._feed(day)
+                if closing is not None:
+                    await closing
+                closing = asyncio.create_task(self._settle(day))
+                if day in (OUTAGE_BEGINS, OUTAGE_ENDS):
+                    await closing
+            if closing is not None:
+                await closing
+        finally:
+            if closing is not None:
+                closing.cancel()
         await self._until(self._nothing_under_way, "everything is delivered", _DRAIN_SECONDS)
         return self.played
 
-    async def _day(self, day: int) -> None:
+    async def _feed(self, day: int) -> None:
         self._observer.day = day
         if day == REFUSED_RECEIPT_DAY:
             await self._tips_item(active=False)
         deeds = self._story.days[day]
         await self._sender.play(deeds, day)
         unreadable = self._story.happenings.unreadable_order.id
-        self._told |= {deed.tells for deed in deeds if deed.what in ("sale", "refund") and deed.tells != unreadable}
-        self._told |= {back.id for back in self._story.happenings.give_backs if back.new and back.new.id in self._told}
-        await self._until(self._all_booked, f"the sales of day {day + 1} are in the books", _DAY_SECONDS)
+        told = {deed.tells for deed in deeds if deed.what in ("sale", "refund") and deed.tells != unreadable}
+        for sale in (self._story.happenings.sales[each] for each in told if each in self._story.happenings.sales):
+            self._due[sale.day] += 1
+        for back in self._story.happenings.give_backs:
+            # The goods handed back in an exchange come with the sale that they paid for.
+            if (back.new.id if back.new else back.id) in told:
+                self._due[back.day] += 1
+
+    async def _settle(self, day: int) -> None:
+        await self._until(lambda: self._booked(day), f"the sales of day {day + 1} are in the books", _DAY_SECONDS)
         if day == OUTAGE_BEGINS:
             await self._begin_outage()
         await self._heal(day)
@@ -114,10 +137,11 @@ class Play:
     async def _where(self) -> str:
         under_way = await self._observer.unsettled()
         dead = [f"{each['connection']}: {each['reason']}" for each in await self._observer.dead_now()]
-        return f"{under_way}; expected {len(self._told)}, booked {await self._observer.booked()}; dead: {dead[:5]}"
+        return f"{under_way}; due {sum(self._due.values())}, booked {await self._observer.booked()}; dead: {dead[:5]}"
 
-    async def _all_booked(self) -> bool:
-        return await self._observer.booked() >= len(self._told)
+    async def _booked(self, day: int) -> bool:
+        due = sum(n for of, n in self._due.items() if of <= day)
+        return await self._observer.booked(self._story.first_day + timedelta(days=day)) >= due
 
     async def _closed(self, day: int) -> bool:
         return await self._observer.open_days(self._story.first_day + timedelta(days=day)) == 0
@@ -208,7 +232,7 @@ class Play:
         self._progress.say(f"Healed: {healed.what}: {healed.remedy}.")
 
     async def _heal_receipt(self, sale: Sale) -> None:
-        """QuickBooks refuses a receipt whose item somebody made inactive: it is made active again, the receipt replayed."""
+        """QuickBooks refuses a receipt whose item somebody made inactive: the item is mended, the receipt replayed."""
         letter = await self._letter("qbo-receipts", sale.id)
         await self._tips_item(active=True)
         await self._replay(letter)
@@ -220,7 +244,7 @@ class Play:
         )  # fmt: skip
 
     async def _heal_order(self, sale: Sale) -> None:
-        """HubSpot takes no negative price: one empty bottle at -0.40 becomes minus one bottle at 0.40, the same money."""
+        """HubSpot takes no negative price: a bottle at -0.40 becomes minus one at 0.40, the same money."""
         letter = await self._letter("hubspot-main", sale.id)
         before = await till(self._running.env, "trace", sale.id)
         at = len(sale.lines) - 1
@@ -249,7 +273,7 @@ class Play:
             "--set", f"parts.order.processed_at={utc(sale.at)}",
         )  # fmt: skip
         await self._replay(letter)
-        self._told.add(sale.id)
+        self._due[sale.day] += 1
         self._note(
             Healed(
                 "One order could not be read", "shopify-main", sale.id, letter["reason"],

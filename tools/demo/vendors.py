@@ -11,7 +11,12 @@ from typing import Any
 
 import aiohttp
 
-from tools.demo.configuration import SHOPIFY_POINTS_MAXIMUM, SHOPIFY_POINTS_PER_SECOND, SQUARE_CALLS_PER_SECOND
+from tools.demo.configuration import (
+    HUBSPOT_CALLS_PER_10_SECONDS,
+    SHOPIFY_POINTS_MAXIMUM,
+    SHOPIFY_POINTS_PER_SECOND,
+    SQUARE_CALLS_PER_SECOND,
+)
 from tools.demo.hooks import Deed, Hook, as_json
 from tools.demo.installation import DemoFailed
 from tools.demo.till import chance
@@ -38,6 +43,7 @@ class Simulators:
             "configure",
             {"points_maximum": SHOPIFY_POINTS_MAXIMUM, "points_per_second": SHOPIFY_POINTS_PER_SECOND},
         )
+        await self._post("hubspot", "configure", {"limits": {"calls": HUBSPOT_CALLS_PER_10_SECONDS, "seconds": 10}})
         for vendor, objects in master.items():
             await self.load(vendor, objects)
         await self.load("quickbooks", {"departments": departments})
