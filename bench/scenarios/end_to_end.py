@@ -184,7 +184,7 @@ async def run(stand: Stand, sizes: Sizes) -> Sequence[Comparison]:
     rounds: list[dict[str, Latencies]] = []
     contestants = {OURS: _ours, _BARE: _bare}
     async with aiohttp.ClientSession() as http:
-        for number in range(min(sizes.rounds, 3)):  # each takes a minute
+        for number in range(sizes.sales_rounds):
             results = {}
             for who in list(contestants) if number % 2 == 0 else list(reversed(contestants)):
                 scene = _Scene(stand, sales)
