@@ -64,7 +64,7 @@ class Installation:
         await self.sandbox_options("quickbooks", {"calls_per_minute": 60_000, "calls_per_second": 1_000})
         await self.sandbox_options("square", {"windows": [{"calls": 1_000, "seconds": 1}]})
         self.ports["http"] = _free_port()
-        await self.configure(configuration(self.sandbox, self.ports["http"]))
+        await self.configure(self.content())
         self.pool = await open_pool(self.postgres, size=4, name="test")
         return self
 
@@ -83,6 +83,10 @@ class Installation:
         self.config.write_text(yaml.safe_dump(content))
         os.environ.update(SECRETS)
         await create_topics(self.kafka_settings, topics(read_configuration(self.config), 4))
+
+    def content(self) -> dict[str, Any]:
+        """The configuration as it is usually; change it and give it to `configure`."""
+        return configuration(self.sandbox, self.ports["http"])
 
     @property
     def kafka_settings(self) -> KafkaSettings:

@@ -41,6 +41,9 @@ async def test_signed_webhooks_become_documents(installation: Installation) -> N
     assert await installation.count("select count(*) from notification") == 60
     assert await installation.count("select sum(repeats) from notification_repeat") == 20
 
+    traces = await installation.pool.fetch("select traceparent from delivery where kind = 'sale.completed'")
+    assert all(len((row["traceparent"] or "").split("-")) == 4 for row in traces), "a trace leads to every delivery"
+
     # Tips adjusted and a refund: an update and a refund receipt, not a second receipt.
     order = till.order(3, tip=250) | {"version": 5, "updated_at": "2026-11-18T13:00:00Z"}
     refunded = till.refund(orders[4], 500)
