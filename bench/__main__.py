@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import fcntl
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -34,6 +36,21 @@ async def _measure(names: Sequence[str], stand: Stand, sizes_name: str) -> list[
     return found
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Two benches in one folder would delete each other's topics; raises BenchFailed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "running").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BenchFailed(f"another bench runs in {folder}; wait for it, or use another --folder") from None
+        try:
+            yield
+        finally:
+            down(folder / "stack")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 0 when everything was measured, 1 when something failed, 2 for wrong arguments."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="What Tillstream costs beside a bare loop.")
@@ -49,12 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     size = "tiny" if asked.tiny else "quick" if asked.quick else "full"
     where = machine()
     try:
-        found = asyncio.run(_measure(names, Stand(asked.folder.resolve()), size))
+        with _alone(asked.folder):
+            found = asyncio.run(_measure(names, Stand(asked.folder.resolve()), size))
     except (BenchFailed, StackError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    finally:
-        down(asked.folder / "stack")
     show(found, where)
     write(asked.json, found, where, {"full": FULL, "quick": QUICK, "tiny": TINY}[size].rounds)
     print(f"written: {asked.json}")
