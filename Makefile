@@ -12,7 +12,7 @@ KILLS ?= 20
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down run status test check fmt demo bench chaos schemas clean
+.PHONY: help setup up down run status test check fmt demo bench chaos mutants schemas clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,9 @@ bench: setup ## measure throughput and latency on this machine
 
 chaos: setup ## kill -9 every service KILLS times while sales flow (SEED= to repeat a run)
 	@TILLSTREAM_KILLS=$(KILLS) $(if $(SEED),TILLSTREAM_SEED=$(SEED)) .venv/bin/pytest tests/system/test_kill.py $(ARGS)
+
+mutants: setup ## break the code on purpose, promise by promise, and check that a test notices
+	@$(PYTHON_IN_VENV) -m tools.mutants $(ARGS)
 
 schemas: setup ## write the published schemas from the code
 	@$(PYTHON_IN_VENV) -m tools.schemas $(ARGS)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from libs.canonical.day import DayClosed
-from libs.canonical.event import AnyEvent, sale_completed
+from libs.canonical.event import AnyEvent, Event, sale_amended, sale_completed
 from libs.canonical.event import decode as decode_event
 from libs.canonical.kinds import Kind
 from libs.canonical.money import Money
@@ -116,6 +116,17 @@ async def test_the_same_batch_twice_changes_nothing(books: Books) -> None:
     assert [row["sales"] for row in once[0]].count(1) == 2
     await books.enter(*batch)
     await books.enter(sale(2))
+    assert await _everything(books.pool) == once
+
+
+async def test_a_sale_given_again_after_its_amendment_does_not_undo_it(books: Books) -> None:
+    """What the books hold of it stays the amended sale: the next change is counted from there."""
+    tender = sale(1).data.tenders[0].model_copy(update={"amount": Money(minor=1280, currency="USD")})
+    tipped = _at(1, tip=Money(minor=200, currency="USD"), tenders=(tender,), total=Money(minor=1280, currency="USD"))
+    amendment = sale_amended(tipped, sale(1).data, 1)
+    await books.enter(sale(1), amendment)
+    once = await _everything(books.pool)
+    await books.enter(sale(1))
     assert await _everything(books.pool) == once
 
 
@@ -241,7 +252,7 @@ async def test_an_operator_closes_a_day_before_its_time(books: Books) -> None:
     assert await books.pool.fetchval("select count(*) from day_close_request") == 0
 
 
-def _at(number: int, **change: Any) -> AnyEvent:
+def _at(number: int, **change: Any) -> Event[Sale]:
     return sale_completed(ACCOUNT, sale(number).data.model_copy(update=change), recorded_at=NOON, version=1)
 
 

@@ -96,6 +96,8 @@ def test_a_state_without_a_version_goes_from_a_to_b_and_back_in_three_events() -
     assert len(set(steps)) == 3
     assert _customer("Ana", NOON) == steps[0]
     assert _customer("Eva", NOON) != steps[0], "two contents at one moment are two states"
+    bare = {state_id(ACCOUNT, "customer.changed", "c1", content={"a": 1}, vendor_time=at) for at in (NOON, LATER)}
+    assert len(bare) == 2, "also where the content itself holds no time"
 
 
 def test_a_state_needs_something_to_tell_its_versions_apart() -> None:
