@@ -7,7 +7,16 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
 from libs.canonical.identity import Account
 from libs.canonical.kinds import Kind
@@ -96,6 +105,14 @@ class Connection(_Part):
     limits: Limits | None = Field(default=None, description="instead of the vendor's published limits")
     parking: ParkingRules = ParkingRules()
     settings: dict[str, Any] = Field(default={}, description="what the vendor's connector wants to know")
+
+    @field_validator("start", mode="wrap")
+    @classmethod
+    def _start(cls, value: object, read: ValidatorFunctionWrapHandler) -> object:
+        try:
+            return read(value)
+        except ValidationError:
+            raise ValueError("is now, beginning or a business day such as 2026-11-18") from None
 
     @property
     def account_key(self) -> Account:

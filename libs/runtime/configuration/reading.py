@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from libs.canonical.moments import TimeError, zone
 from libs.connectors.contract.connector import UnknownVendor, connectors
 from libs.connectors.contract.source import SourceSettings
 from libs.runtime.configuration.model import Configuration, Connection, SecretMissing
@@ -38,6 +39,9 @@ def _place(location: tuple[int | str, ...], raw: Any) -> str:
 _PLAIN = {
     "extra_forbidden": "is not a known setting (a typing error?)",
     "missing": "is missing",
+    "model_type": "is a group of settings (name: value), not a single value",
+    "tuple_type": "is a list",
+    "dict_type": "is a group of settings (name: value), not a single value",
 }
 
 
@@ -60,14 +64,28 @@ def _connection_faults(connection: Connection) -> Iterator[str]:
         return
     model: type[BaseModel] = SourceSettings if connection.role == "source" else facts.config  # type: ignore[union-attr]
     try:
-        model.model_validate(connection.settings)
+        settings = model.model_validate(connection.settings)
     except ValidationError as error:
         yield from _faults(error, {}, f"{name}settings.")
+    else:
+        yield from _zone_faults(settings, f"{name}settings.")
     if connection.poll and connection.role == "source" and known.manifest.source:
         for feed in set(connection.poll.feeds) - set(known.manifest.source.feeds):
             yield f"{name}poll.feeds: {feed!r} is none of {', '.join(known.manifest.source.feeds)}"
     if connection.role == "source" and not connection.poll and not connection.public_url:
         yield f"{name}nothing would ever arrive: give public_url (webhooks) or poll"
+
+
+def _zone_faults(settings: BaseModel, prefix: str) -> Iterator[str]:
+    if not isinstance(settings, SourceSettings):
+        return
+    stated = {"default_timezone": settings.default_timezone}
+    stated |= {f"locations.{name}.timezone": location.timezone for name, location in settings.locations.items()}
+    for place, timezone in stated.items():
+        try:
+            zone(timezone or "UTC")
+        except TimeError as error:
+            yield f"{prefix}{place}: {error}"
 
 
 def _overlaps(configuration: Configuration) -> Iterator[str]:
@@ -90,16 +108,63 @@ def _overlaps(configuration: Configuration) -> Iterator[str]:
 
 def parse_configuration(text: str) -> Configuration:
     """The configuration in that YAML text; raises ConfigurationInvalid with every fault found."""
+    return _judge(_load(text))
+
+
+def read_configuration(path: Path) -> Configuration:
+    """The configuration in a file, or in all `*.yaml` files of a folder; raises ConfigurationInvalid."""
+    if not path.is_dir():
+        return parse_configuration(_text(path, "; set TILLSTREAM_CONFIG to the file"))
+    parts = {part.name: _load(_text(part), f"{part.name}: ") for part in sorted(path.glob("*.yaml"))}
+    if not parts:
+        raise ConfigurationInvalid([f"{path}: the folder has no *.yaml file"])
+    return _judge(_merged(parts))
+
+
+def _text(path: Path, advice: str = "") -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationInvalid([f"{path}: {error.strerror or error}{advice}"]) from None
+    except UnicodeDecodeError:
+        raise ConfigurationInvalid([f"{path}: not readable as UTF-8"]) from None
+
+
+def _load(text: str, place: str = "") -> dict[str, Any]:
     try:
         raw = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ConfigurationInvalid(
-            [f"not readable as YAML: {where}{getattr(error, 'problem', None) or error}"]
-        ) from None
+        said = getattr(error, "problem", None) or error
+        raise ConfigurationInvalid([f"{place}not readable as YAML: {where}{said}"]) from None
     if not isinstance(raw, dict):
-        raise ConfigurationInvalid(["the file is empty or no mapping; it needs organisation and connections"])
+        raise ConfigurationInvalid([f"{place}the file is empty or no mapping; it needs organisation and connections"])
+    return raw
+
+
+def _merged(parts: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """All connections of the parts; every other setting stands in one of them."""
+    merged: dict[str, Any] = {}
+    said_in: dict[str, str] = {}
+    faults = []
+    for file, part in parts.items():
+        for name, value in part.items():
+            if name == "connections" and isinstance(value, list):
+                merged[name] = [*merged.get(name, []), *value]
+            elif name == "connections":
+                faults.append(f"{file}: connections must be a list")
+            elif name in merged and merged[name] != value:
+                faults.append(f"{name} is given differently in {said_in[name]} and in {file}")
+            else:
+                merged[name] = value
+                said_in.setdefault(name, file)
+    if faults:
+        raise ConfigurationInvalid(faults)
+    return merged
+
+
+def _judge(raw: dict[str, Any]) -> Configuration:
     try:
         configuration = Configuration.model_validate(raw)
     except ValidationError as error:
@@ -110,21 +175,6 @@ def parse_configuration(text: str) -> Configuration:
     if faults:
         raise ConfigurationInvalid(faults)
     return configuration
-
-
-def read_configuration(path: Path) -> Configuration:
-    """The configuration in a file, or in all `*.yaml` files of a folder; raises ConfigurationInvalid."""
-    if path.is_dir():
-        documents = [yaml.safe_load(part.read_text()) or {} for part in sorted(path.glob("*.yaml"))]
-        merged: dict[str, Any] = {}
-        for document in documents:
-            merged["connections"] = [*merged.get("connections", []), *document.pop("connections", [])]
-            merged.update(document)
-        return parse_configuration(yaml.safe_dump(merged))
-    try:
-        return parse_configuration(path.read_text())
-    except OSError as error:
-        raise ConfigurationInvalid([f"{path}: {error.strerror or error}; set TILLSTREAM_CONFIG to the file"]) from None
 
 
 def missing_secrets(connection: Connection) -> list[str]:
