@@ -42,7 +42,8 @@ class _Loop:
     async def _lane(self, lane: list[Read]) -> None:
         for each in lane:
             async with self._slots:
-                self._done.append((each.event.id, await self._post(each)))
+                remote_id = await self._post(each)
+            self._done.append((each.event.id, remote_id))
             self._more.set()
 
     async def _settle(self, events: int) -> None:
