@@ -17,10 +17,11 @@ from libs.connectors.contract.target import AuthFailed, Done, Invalid, Verdict
 from libs.runtime.configuration.model import Connection
 from libs.runtime.configuration.reading import parse_configuration
 from libs.runtime.engine.calls import Call
-from libs.runtime.engine.delivery import Deliverer, Item
+from libs.runtime.engine.delivery import Deliverer
 from libs.runtime.engine.engine import Engine, _Owned
 from libs.runtime.engine.ledger import Ledger
 from libs.runtime.engine.remotes import Remotes
+from libs.runtime.engine.work import Item
 from libs.runtime.http.answers import judge_status
 from libs.runtime.kafka.records import Partition
 from libs.runtime.kafka.writer import KafkaAway

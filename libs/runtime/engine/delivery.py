@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import random
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,11 +19,8 @@ from libs.canonical.event import (
     decode,
     kind_of,
 )
-from libs.canonical.identity import digest
 from libs.canonical.kinds import Nature
-from libs.connectors.contract.dry_run import plan_as_json
 from libs.connectors.contract.target import (
-    AuthFailed,
     Conflict,
     Deliver,
     Done,
@@ -39,86 +34,34 @@ from libs.connectors.contract.target import (
     Retry,
     Step,
     Target,
-    Throttled,
     UnknownOutcome,
     Verdict,
 )
 from libs.runtime.configuration.model import Connection
 from libs.runtime.configuration.reading import configuration_hash
+from libs.runtime.engine.attempts import Attempts
 from libs.runtime.engine.batcher import Batcher
 from libs.runtime.engine.brake import Brake
-from libs.runtime.engine.calls import Call, Caller, RemoteUnknown, idempotency_key, resolve
+from libs.runtime.engine.calls import Caller
 from libs.runtime.engine.circuit import Circuit
 from libs.runtime.engine.dead_letters import DeadLetter, DeadLetterTopic
 from libs.runtime.engine.failpoints import failpoint
 from libs.runtime.engine.ledger import SETTLED, Claim, Entry, Fenced, Ledger, Row, Settlement
 from libs.runtime.engine.remotes import Remotes
 from libs.runtime.engine.rules import Rules
+from libs.runtime.engine.work import Item, Work, hash_of_plan, unreadable_id
 from libs.runtime.http.client import VendorClient
 from libs.runtime.kafka.records import Partition, readable
 from libs.runtime.kafka.stored_headers import printable
-from libs.runtime.telemetry.metrics import DUPLICATES, LATENCY, UNKNOWN_OUTCOMES
+from libs.runtime.telemetry.metrics import DUPLICATES, LATENCY
 from libs.runtime.telemetry.tracing import span
 
 log = structlog.get_logger()
 
-# Seconds between tries of one event in this process, before it is parked.
-_QUICK_RETRIES = (0.2, 1.0, 4.0)
 # How long a document waits in hand for members whose own records were not read yet, in seconds.
 _MEMBERS_PATIENCE = 60
 # A held event (an unmapped account) is looked at again this often, and at every start; in seconds.
 _HOLD_AGAIN = 3600.0
-
-
-@dataclass(frozen=True)
-class Item:
-    """An event in hand: a record from Kafka, or a row of the ledger whose time has come (`row` set)."""
-
-    partition: Partition
-    offset: int
-    epoch: int
-    order_key: str
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...]
-    row: Row | None = None
-
-
-@dataclass
-class _Work:
-    """An event while its steps are carried out. `doubtful`: a write of an earlier run may have had its effect."""
-
-    item: Item
-    event: AnyEvent
-    plan: Deliver
-    plan_hash: str
-    steps: dict[str, Any]
-    known: dict[Ref, str]
-    provides: dict[Ref, str] = field(default_factory=dict)
-    attempts: int = 0
-    generation: int = 0
-    first_seen: datetime = field(default_factory=lambda: datetime.now(UTC))
-    sent_at: datetime | None = None
-    doubtful: bool = False
-    same_plan: bool = True
-    remote_id: str | None = None
-
-
-def unreadable_id(partition: Partition, offset: int) -> str:
-    """The id under which a record without a readable one is accounted for: its place in the topic."""
-    return f"{partition.topic}/{partition.number}/{offset}"
-
-
-def _moment(text: str | None) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text) if text else None
-    except ValueError:
-        return None
-    return moment if moment is not None and moment.tzinfo is not None else None
-
-
-def _plan_hash(plan: Deliver) -> str:
-    return digest(json.dumps(plan_as_json(plan), sort_keys=True, default=str))
 
 
 class Deliverer:
@@ -147,11 +90,18 @@ class Deliverer:
         self._connection, self._target, self._facts = connection, target, facts
         self._config = connection.target_config
         self._config_hash = configuration_hash(connection)
-        self._ledger, self._caller, self._client, self._circuit = ledger, caller, client, circuit
+        self._ledger, self._circuit = ledger, circuit
         self._dead_letters, self._remotes, self._rules = dead_letters, remotes, rules
         self._locked, self._lock = locked, lock
         self.brake = Brake()
-        self._upsert = any(i.means == "upsert" for i in facts.idempotency)
+        self._attempts = Attempts(
+            connection.id,
+            caller=caller,
+            client=client,
+            circuit=circuit,
+            remotes=remotes,
+            upserts=any(i.means == "upsert" for i in facts.idempotency),
+        )
         self.claims: Batcher[Entry, Claim | Fenced] = Batcher(ledger.write, size=500)
         self.settlements: Batcher[Settlement, Fenced | None] = Batcher(ledger.settle, size=500)
         self.repeats: Batcher[Partition, None] = Batcher(self._count_repeats, size=500, linger=0.05)
@@ -209,12 +159,12 @@ class Deliverer:
             await self._settle_as(item, event, entry)
             return
         if claim.row is not None:
-            self._resume(work, claim.row)
+            work.resume(claim.row)
         await self._carry_out(work)
 
     async def _settle_as(self, item: Item, event: AnyEvent, entry: Entry) -> None:
         """A claim of an earlier run, under a configuration by which the event would not be sent at all any more."""
-        work = _Work(item, event, Deliver(()), "", {}, {}, doubtful=True)
+        work = Work(item, event, Deliver(()), "", {}, {}, doubtful=True)
         await self._settle(work, entry.state, class_=entry.class_, reason=entry.reason, retry_in=0.0)
 
     async def _write_unreadable(self, item: Item, state: str, class_: str | None, reason: str) -> None:
@@ -258,7 +208,7 @@ class Deliverer:
             traceparent=readable(item.headers).get("traceparent"),
         )
 
-    async def _first_look(self, item: Item, event: AnyEvent) -> tuple[Entry, _Work | None]:
+    async def _first_look(self, item: Item, event: AnyEvent) -> tuple[Entry, Work | None]:
         """What is to be written for an event never handled before, and the work if it is to be sent."""
         rule = self._rules.against(event)
         if rule is not None:
@@ -277,7 +227,7 @@ class Deliverer:
             return self._entry(item, event, "parked", "dependency", orphan), None
         if self._connection.shadow:
             return self._entry(item, event, "shadowed", reason="shadow: everything but the write was done"), None
-        work = _Work(item, event, plan, _plan_hash(plan), {}, known)
+        work = Work(item, event, plan, hash_of_plan(plan), {}, known)
         return replace(self._entry(item, event, "claimed"), plan_hash=work.plan_hash), work
 
     async def _plan(self, event: AnyEvent) -> tuple[Deliver | Filtered | PartOfDocument | Hold, dict[Ref, str]]:
@@ -314,7 +264,7 @@ class Deliverer:
             return
         rule = self._rules.against(event)
         plan, known = await self._plan(event)
-        work = _Work(item, event, plan if isinstance(plan, Deliver) else Deliver(()), "", {}, known)
+        work = Work(item, event, plan if isinstance(plan, Deliver) else Deliver(()), "", {}, known)
         work.attempts, work.first_seen = row.attempts, row.first_seen
         if rule is not None or isinstance(plan, Filtered):
             await self._settle(work, "filtered", reason=rule or getattr(plan, "rule", None))
@@ -327,8 +277,8 @@ class Deliverer:
         elif self._connection.shadow:
             await self._settle(work, "shadowed", reason="shadow: everything but the write was done")
         else:
-            work.plan_hash = _plan_hash(plan)
-            self._resume(work, row)
+            work.plan_hash = hash_of_plan(plan)
+            work.resume(row)
             await self._ledger.mark_sending(row, item.epoch, work.plan_hash)
             await self._carry_out(work)
 
@@ -343,20 +293,9 @@ class Deliverer:
             )
         )  # fmt: skip
 
-    def _resume(self, work: _Work, row: Row) -> None:
-        """Go on where an earlier run stopped: done steps are skipped, an open outcome is resolved first."""
-        work.attempts, work.generation, work.first_seen = row.attempts, row.generation, row.first_seen
-        work.steps = dict(row.steps)
-        work.doubtful, work.sent_at = row.interrupted, row.sent_at
-        work.same_plan = row.plan_hash in (None, work.plan_hash)
-        for done in work.steps.values():
-            for kind, key, remote_id in done.get("refs", ()):
-                work.known[Ref(kind, key)] = remote_id
-            work.remote_id = done.get("id") or work.remote_id
-
     # Steps ------------------------------------------------------------------------------------------------------
 
-    async def _carry_out(self, work: _Work) -> None:
+    async def _carry_out(self, work: Work) -> None:
         work.sent_at = work.sent_at or datetime.now(UTC)
         if work.plan.settles and not await self._members_known(work):
             await self._give_time_or_up(work, "dependency", "some events of this document were not read yet")
@@ -371,12 +310,14 @@ class Deliverer:
                 if known:
                     work.known |= known
                     continue
-            verdict = await self._until_answered(work, step, reads)
+            verdict = await self._attempts.until_answered(work, step, reads)
             reads = (*reads, step) if step.reads else ()
             if not isinstance(verdict, Done):
                 await self._not_done(work, step, verdict)
                 return
-            self._note_done(work, step, verdict)
+            self._remotes.learn(work.note_done(step, verdict))
+            if not step.reads:
+                self.brake.success()
             failpoint("after_send")
             if number + 1 < len(steps) and not step.reads:
                 await self._ledger.save_step(
@@ -385,11 +326,10 @@ class Deliverer:
                 failpoint("between_steps")
         failpoint("before_complete")
         await self._settle(work, "delivered")
-        received = _moment(readable(work.item.headers).get("received-at"))
-        since = received or work.first_seen
-        LATENCY.labels(self._connection.id).observe(max(0.0, (datetime.now(UTC) - since).total_seconds()))
+        waited = (datetime.now(UTC) - work.received_at).total_seconds()
+        LATENCY.labels(self._connection.id).observe(max(0.0, waited))
 
-    async def _members_known(self, work: _Work) -> bool:
+    async def _members_known(self, work: Work) -> bool:
         members = [*work.plan.settles, *work.plan.left_out]
         for _ in range(_MEMBERS_PATIENCE):
             if not await self._ledger.unseen(members):
@@ -397,115 +337,9 @@ class Deliverer:
             await asyncio.sleep(1)
         return False
 
-    def _note_done(self, work: _Work, step: Step, done: Done) -> None:
-        provided = dict(done.provides)
-        if step.provides is not None and done.remote_id is not None:
-            provided[step.provides] = done.remote_id
-        work.known |= provided
-        if step.reads:
-            return  # what was read (a version, say) is of this moment only: it is read again when work resumes
-        work.provides |= provided
-        self._remotes.learn(provided)
-        work.steps[step.name] = {"id": done.remote_id, "refs": [[*ref, remote] for ref, remote in provided.items()]}
-        if not step.shared and done.remote_id is not None and not step.reads:
-            work.remote_id = done.remote_id
-        work.doubtful = False
-        self.brake.success()
-
-    async def _until_answered(self, work: _Work, step: Step, reads: tuple[Step, ...] = ()) -> Verdict:
-        """Try a step until its answer is about the event itself: an outage, a limit or an expired token is not.
-
-        `reads` came just before it and are repeated before a retry: the step may rest on what they read.
-        """
-        tries, renewed = 0, False
-        while True:
-            await self._circuit.enter()
-            try:
-                verdict = await self._attempt(work, step)
-            finally:
-                await self._circuit.leave()
-            if isinstance(verdict, Throttled):
-                continue
-            if isinstance(verdict, AuthFailed):
-                if not renewed and await self._client.renew_credentials():
-                    renewed = True
-                    continue
-                if await self._circuit.ask() is not None:
-                    renewed = False
-                    continue
-                # The credentials are good: it is this event that is refused.
-                return Invalid(f"refused although the credentials are accepted: {verdict.reason}")
-            if not isinstance(verdict, Outage | Retry | UnknownOutcome):
-                await self._circuit.success()
-                return verdict
-            work.doubtful = work.doubtful or isinstance(verdict, UnknownOutcome)
-            if not isinstance(verdict, Retry):
-                await self._circuit.failure(work.item.order_key, verdict.reason)
-            if self._circuit.state != "closed" and not self._circuit.lone_offender(work.item.order_key):
-                tries = 0
-                continue  # an outage costs no attempt
-            if tries == len(_QUICK_RETRIES):
-                if self._circuit.state != "closed" or await self._circuit.ask() is None:
-                    return verdict
-                tries = 0
-                continue
-            wait = _QUICK_RETRIES[tries] * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries apart
-            await asyncio.sleep(max(wait, getattr(verdict, "after", None) or 0.0))
-            tries += 1
-            if isinstance(verdict, Retry):
-                await self._read_again(work, reads)
-
-    async def _read_again(self, work: _Work, reads: tuple[Step, ...]) -> None:
-        for number, step in enumerate(reads):
-            verdict = await self._until_answered(work, step, reads[:number])
-            if isinstance(verdict, Done):
-                self._note_done(work, step, verdict)
-
-    async def _attempt(self, work: _Work, step: Step) -> Verdict:
-        """One try. A write whose earlier outcome is unknown is resolved first, by what the vendor offers."""
-        try:
-            known = work.known | await self._remotes.known_in(step.request.json)
-            ready = replace(step, request=replace(step.request, json=resolve(step.request.json, known)))
-        except RemoteUnknown as error:
-            return MissingDependency(str(error))
-        owner = step.target_key if step.shared else work.event.id
-        if not step.reads:
-            if work.doubtful:
-                resolved = await self._resolve(work, step)
-                if resolved is not None:
-                    return resolved
-            elif step.ask_first and step.lookup is not None:
-                found = await self._caller.look_up(step)
-                if found is not None:
-                    return found
-        key = idempotency_key(self._connection.id, owner, step.name, work.generation)
-        verdict = await self._caller.perform(Call(ready, digest(owner, step.name)), key)
-        if isinstance(verdict, Conflict) and step.lookup is not None:
-            found = await self._caller.look_up(step)
-            return verdict if found is None else found
-        return verdict
-
-    async def _resolve(self, work: _Work, step: Step) -> Verdict | None:
-        """None: it is safe to send (again). Else what was found out, or why it cannot be known."""
-        native = self._caller.native
-        count = UNKNOWN_OUTCOMES.labels
-        if native and step.native_key and work.same_plan:
-            age = (datetime.now(UTC) - (work.sent_at or datetime.now(UTC))).total_seconds()
-            if age < (native.horizon_seconds or 0):
-                count(self._connection.id, "native").inc()
-                return None
-        if self._upsert:
-            count(self._connection.id, "upsert").inc()
-            return None
-        if step.lookup is not None:
-            count(self._connection.id, "lookup").inc()
-            return await self._caller.look_up(step)
-        count(self._connection.id, "nobody").inc()
-        return Conflict("it was sent before, the answer is unknown, and the vendor cannot be asked")
-
     # Outcomes ---------------------------------------------------------------------------------------------------
 
-    async def _not_done(self, work: _Work, step: Step, verdict: Verdict) -> None:
+    async def _not_done(self, work: Work, step: Step, verdict: Verdict) -> None:
         match verdict:
             case MissingDependency(what):
                 await self._give_time_or_up(work, "dependency", what)
@@ -518,7 +352,7 @@ class Deliverer:
             case _:
                 await self._give_up(work, "bug", f"{step.name}: no reaction to {type(verdict).__name__}")
 
-    async def _give_time_or_up(self, work: _Work, class_: str, reason: str) -> None:
+    async def _give_time_or_up(self, work: Work, class_: str, reason: str) -> None:
         parking = self._connection.parking
         age = (datetime.now(UTC) - work.first_seen).total_seconds()
         if work.attempts + 1 >= parking.attempts or age > parking.give_up_after_seconds:
@@ -528,7 +362,7 @@ class Deliverer:
         failpoint("inside_parking")
         await self._settle(work, "parked", class_=class_, reason=reason, retry_in=wait, attempts=work.attempts + 1)
 
-    async def _give_up(self, work: _Work, class_: str, reason: str) -> None:
+    async def _give_up(self, work: Work, class_: str, reason: str) -> None:
         while class_ in ("poison", "conflict", "bug") and not self.brake.allows(work.item.order_key):
             await self._circuit.stop_until_resumed(
                 "tillstream", f"many events in a row were refused, the last: {reason}"
@@ -554,7 +388,7 @@ class Deliverer:
                 raise claim
             if claim.state in SETTLED:
                 return
-        await self._give_up(_Work(item, event, Deliver(()), "", {}, {}, doubtful=True), "bug", reason)
+        await self._give_up(Work(item, event, Deliver(()), "", {}, {}, doubtful=True), "bug", reason)
 
     async def _publish_dead(self, item: Item, event_id: str, class_: str, reason: str, *, attempts: int) -> None:
         await self._dead_letters.publish(
@@ -567,7 +401,7 @@ class Deliverer:
 
     async def _settle(
         self,
-        work: _Work,
+        work: Work,
         state: str,
         *,
         class_: str | None = None,

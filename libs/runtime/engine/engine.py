@@ -25,13 +25,14 @@ from libs.runtime.database.pool import DATABASE_AWAY, Pool
 from libs.runtime.engine.calls import Caller
 from libs.runtime.engine.circuit import Circuit
 from libs.runtime.engine.dead_letters import DeadLetterTopic
-from libs.runtime.engine.delivery import Deliverer, Item
+from libs.runtime.engine.delivery import Deliverer
 from libs.runtime.engine.failpoints import failpoint
 from libs.runtime.engine.ledger import Fenced, Ledger, Row
 from libs.runtime.engine.limiter import Limiter
 from libs.runtime.engine.offsets import OffsetTracker
 from libs.runtime.engine.remotes import Remotes
 from libs.runtime.engine.rules import Rules
+from libs.runtime.engine.work import Item
 from libs.runtime.http.client import VendorClient
 from libs.runtime.kafka.reader import open_consumer
 from libs.runtime.kafka.records import Partition

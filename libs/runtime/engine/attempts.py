@@ -1,0 +1,140 @@
+"""Trying a step until its answer is about the event itself, and finding out what became of an unanswered one."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from libs.canonical.identity import digest
+from libs.connectors.contract.target import (
+    AuthFailed,
+    Conflict,
+    Done,
+    Invalid,
+    MissingDependency,
+    Outage,
+    Retry,
+    Step,
+    Throttled,
+    UnknownOutcome,
+    Verdict,
+)
+from libs.runtime.engine.calls import Call, Caller, RemoteUnknown, idempotency_key, resolve
+from libs.runtime.engine.circuit import Circuit
+from libs.runtime.engine.remotes import Remotes
+from libs.runtime.engine.work import Work
+from libs.runtime.http.client import VendorClient
+from libs.runtime.telemetry.metrics import UNKNOWN_OUTCOMES
+
+# Seconds between tries of one event in this process, before it is parked.
+_QUICK_RETRIES = (0.2, 1.0, 4.0)
+
+
+class Attempts:
+    """Carries out single steps of one connection's events. `upserts`: the target's writes may simply be repeated."""
+
+    def __init__(
+        self,
+        connection: str,
+        *,
+        caller: Caller,
+        client: VendorClient,
+        circuit: Circuit,
+        remotes: Remotes,
+        upserts: bool,
+    ) -> None:
+        self._connection, self._caller, self._client = connection, caller, client
+        self._circuit, self._remotes, self._upserts = circuit, remotes, upserts
+
+    async def until_answered(self, work: Work, step: Step, reads: tuple[Step, ...] = ()) -> Verdict:
+        """Try a step until its answer is about the event itself: an outage, a limit or an expired token is not.
+
+        `reads` came just before it and are repeated before a retry: the step may rest on what they read.
+        """
+        tries, renewed = 0, False
+        while True:
+            await self._circuit.enter()
+            try:
+                verdict = await self._attempt(work, step)
+            finally:
+                await self._circuit.leave()
+            if isinstance(verdict, Throttled):
+                continue
+            if isinstance(verdict, AuthFailed):
+                if not renewed and await self._client.renew_credentials():
+                    renewed = True
+                    continue
+                if await self._circuit.ask() is not None:
+                    renewed = False
+                    continue
+                # The credentials are good: it is this event that is refused.
+                return Invalid(f"refused although the credentials are accepted: {verdict.reason}")
+            if not isinstance(verdict, Outage | Retry | UnknownOutcome):
+                await self._circuit.success()
+                return verdict
+            work.doubtful = work.doubtful or isinstance(verdict, UnknownOutcome)
+            if not isinstance(verdict, Retry):
+                await self._circuit.failure(work.item.order_key, verdict.reason)
+            if self._circuit.state != "closed" and not self._circuit.lone_offender(work.item.order_key):
+                tries = 0
+                continue  # an outage costs no attempt
+            if tries == len(_QUICK_RETRIES):
+                if self._circuit.state != "closed" or await self._circuit.ask() is None:
+                    return verdict
+                tries = 0
+                continue
+            wait = _QUICK_RETRIES[tries] * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries apart
+            await asyncio.sleep(max(wait, getattr(verdict, "after", None) or 0.0))
+            tries += 1
+            if isinstance(verdict, Retry):
+                await self._read_again(work, reads)
+
+    async def _read_again(self, work: Work, reads: tuple[Step, ...]) -> None:
+        for number, step in enumerate(reads):
+            verdict = await self.until_answered(work, step, reads[:number])
+            if isinstance(verdict, Done):
+                self._remotes.learn(work.note_done(step, verdict))
+
+    async def _attempt(self, work: Work, step: Step) -> Verdict:
+        """One try. A write whose earlier outcome is unknown is resolved first, by what the vendor offers."""
+        try:
+            known = work.known | await self._remotes.known_in(step.request.json)
+            ready = replace(step, request=replace(step.request, json=resolve(step.request.json, known)))
+        except RemoteUnknown as error:
+            return MissingDependency(str(error))
+        owner = step.target_key if step.shared else work.event.id
+        if not step.reads:
+            if work.doubtful:
+                resolved = await self._resolve(work, step)
+                if resolved is not None:
+                    return resolved
+            elif step.ask_first and step.lookup is not None:
+                found = await self._caller.look_up(step)
+                if found is not None:
+                    return found
+        key = idempotency_key(self._connection, owner, step.name, work.generation)
+        verdict = await self._caller.perform(Call(ready, digest(owner, step.name)), key)
+        if isinstance(verdict, Conflict) and step.lookup is not None:
+            found = await self._caller.look_up(step)
+            return verdict if found is None else found
+        return verdict
+
+    async def _resolve(self, work: Work, step: Step) -> Verdict | None:
+        """None: it is safe to send (again). Else what was found out, or why it cannot be known."""
+        native = self._caller.native
+        count = UNKNOWN_OUTCOMES.labels
+        if native and step.native_key and work.same_plan:
+            age = (datetime.now(UTC) - (work.sent_at or datetime.now(UTC))).total_seconds()
+            if age < (native.horizon_seconds or 0):
+                count(self._connection, "native").inc()
+                return None
+        if self._upserts:
+            count(self._connection, "upsert").inc()
+            return None
+        if step.lookup is not None:
+            count(self._connection, "lookup").inc()
+            return await self._caller.look_up(step)
+        count(self._connection, "nobody").inc()
+        return Conflict("it was sent before, the answer is unknown, and the vendor cannot be asked")
