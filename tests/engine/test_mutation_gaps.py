@@ -184,7 +184,6 @@ async def test_an_expired_token_is_no_fault_of_the_event(stage: _Stage) -> None:
     assert (row["state"], row["remote_id"]) == ("delivered", "9")
 
 
-@pytest.mark.xfail(raises=TypeError, reason="the log line after a dead letter passes `event` to structlog twice")
 async def test_a_refusal_with_good_credentials_is_poison(stage: _Stage) -> None:
     """403 for this event alone while the probe is accepted: a dead letter, with its bytes."""
     stage.verdicts = [AuthFailed("HTTP 403")]

@@ -372,7 +372,7 @@ class Deliverer:
         await self._publish_dead(work.item, work.event.id, class_, reason, attempts=work.attempts + 1)
         failpoint("inside_dead_lettering")
         await self._settle(work, "dead", class_=class_, reason=reason, attempts=work.attempts + 1)
-        log.warning("dead letter", connection=self._connection.id, event=work.event.id, why=class_)
+        log.warning("dead letter", connection=self._connection.id, event_id=work.event.id, why=class_)
 
     async def give_up_for_bug(self, item: Item, error: Exception) -> None:
         """An event on which our own code fails again and again becomes a dead letter too."""
