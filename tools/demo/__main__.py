@@ -76,7 +76,9 @@ def main() -> int:
         assert task is not None
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-        return await demonstrate(keep=os.environ.get("KEEP", "") not in ("", "0"))
+        return await demonstrate(keep=keep)
+
+    keep = os.environ.get("KEEP", "") not in ("", "0")
 
     try:
         return asyncio.run(guarded())
@@ -85,7 +87,8 @@ def main() -> int:
         sys.stderr.write(f"The demo failed: {error}\n")
         return 1
     except (asyncio.CancelledError, KeyboardInterrupt):
-        sys.stderr.write("Stopped; everything it had started is ended.\n")
+        ended = "The next run ends what was kept running" if keep else "Everything that it had started is ended"
+        sys.stderr.write(f"Stopped. {ended}.\n")
         return 130
 
 

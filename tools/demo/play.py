@@ -147,7 +147,10 @@ class Play:
         return await self._observer.open_days(self._story.first_day + timedelta(days=day)) == 0
 
     async def _nothing_under_way(self) -> bool:
-        if not all(sample == 0 for sample in (await self._observer.unsettled()).values()):
+        left = {what: n for what, n in (await self._observer.unsettled()).items() if n}
+        if left and set(left) <= {"dead", "letters"}:
+            raise DemoFailed(f"dead letters are left over: {await self._where()}")
+        if left:
             return False
         sample = await self._observer.sample()
         if any(sample.waiting(name) for name in sample.due):
