@@ -195,8 +195,7 @@ def _without_card_data(
         parts = clean("parts", dict(given.parts))
     except TooDeep as error:
         raise WouldBeDead(f"refused before it is stored: {error}") from None
-    # The body itself comes last: a webhook that carries the whole object needs no file beside it.
-    return body, ObjectsAtHand((*offered(parts, named), body)), tuple(paths)
+    return body, ObjectsAtHand(offered(parts, named)), tuple(paths)
 
 
 def _roots(

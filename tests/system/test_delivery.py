@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from libs.canonical.sale import CustomerRef
+from libs.runtime.business_clock import set_business_clock
 from libs.runtime.kafka.writer import Writer
 from tests.system.installation import Installation
-from tests.system.sales import customer, outgoing, refund, sale
+from tests.system.sales import NOON, customer, outgoing, refund, sale
 
 
 async def test_sales_refunds_and_customers_arrive_once(installation: Installation) -> None:
     """Receipts, journals and CRM orders agree with what was sold, and every event is accounted for."""
+    await set_business_clock(installation.pool, NOON, 0)  # the day is not over while it is being entered
     await installation.start("quickbooks", "hubspot", "books")
     writer = Writer(installation.kafka_settings)
     ana = CustomerRef(id="c1", email="ana@example.org", given_name="Ana", family_name="Ruiz")
@@ -25,6 +29,9 @@ async def test_sales_refunds_and_customers_arrive_once(installation: Installatio
         return receipts.get("delivered", 0) >= 42 and crm.get("delivered", 0) == 43
 
     await installation.until(all_delivered, "receipts and CRM have everything")
+    entered = "select count(*) from book_entry"
+    await installation.until(lambda: _counts(installation, entered, 42), "everything is entered")
+    await set_business_clock(installation.pool, NOON + timedelta(days=2), 0)
     await installation.until(lambda: _books_closed(installation), "the journal company has its day", seconds=20)
     quickbooks = await installation.state("quickbooks")
     receipts = quickbooks["companies"]["1001"]
@@ -34,6 +41,10 @@ async def test_sales_refunds_and_customers_arrive_once(installation: Installatio
     hubspot = await installation.state("hubspot")
     assert len(hubspot["orders"]) == 40
     await writer.stop()
+
+
+async def _counts(installation: Installation, query: str, wanted: int) -> bool:
+    return await installation.count(query) == wanted
 
 
 async def _books_closed(installation: Installation) -> bool:
