@@ -71,11 +71,11 @@ class ObjectsAtHand:
 
 
 def offered(parts: Mapping[str, Any], files: Iterable[tuple[str, Any]]) -> tuple[Any, ...]:
-    """The documents as offered: parts known by name first, then each file by its name, and as whatever it may be."""
+    """The documents as offered: parts known by name first, then each file as whatever it may be, and by its name."""
     documents: list[Any] = [parts]
     for name, document in files:
         inside = document.get("parts") if isinstance(document, Mapping) else None
-        documents += [inside] if isinstance(inside, Mapping) else [{name: document}, document]
+        documents += [inside] if isinstance(inside, Mapping) else [document, {name: document}]
     return tuple(documents)
 
 

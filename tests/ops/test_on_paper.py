@@ -56,6 +56,20 @@ def test_a_raw_body_with_its_objects_becomes_the_sale(paid: dict[str, str]) -> N
     assert "x-shopify-shop-domain was not given" in said.out
 
 
+def test_an_answer_saved_under_the_name_of_its_object_is_read(tmp_path: Path) -> None:
+    """`order.json` holding `{"order": {...}}`, as the vendor answers it: the wrapper is taken off once, not twice."""
+    case: dict[str, Any] = json.loads((FOLDER / "square/cases/card_sale_with_tip/in.json").read_text())
+    files = [_write(tmp_path, "webhook.json", case["notification"]["body"])]
+    for part, value in case["parts"].items():
+        kind = part.partition(":")[0]
+        if kind in ("order", "location", "payment"):
+            files += ["--with", _write(tmp_path, f"{kind}.json", {kind: value})]
+    said = till("map", "square", *files)
+    assert said.code == 0
+    assert "14.40 USD" in said.out
+    assert "adds up" in said.out
+
+
 def test_the_parts_may_come_in_one_file_and_give_the_recorded_events(paid: dict[str, str]) -> None:
     said = _map(paid, "--with", paid["parts"], "--json")
     recorded = json.loads((SHOPIFY / "cash_with_change/out.json").read_text())
