@@ -13,7 +13,7 @@ import pytest
 
 from libs.runtime.business_clock import set_business_clock
 from tests.system import square_till as till
-from tests.system.installation import FLOW, Installation
+from tests.system.installation import SERVICES, Installation
 from tests.system.sales import NOON
 
 KILLS_EACH = int(os.environ.get("TILLSTREAM_KILLS", "5"))
@@ -35,7 +35,10 @@ async def _send(installation: Installation, object_: dict[str, Any], type_: str,
 async def test_kill_minus_nine_of_every_service(installation: Installation) -> None:
     """At seeded moments each service is killed and started again, with webhooks coming in all the time."""
     random_ = random.Random(SEED)
-    await installation.start(*FLOW)
+    content = installation.content()
+    content["connections"][0]["poll"] = {"feeds": ["orders", "refunds"], "every_seconds": 1}
+    await installation.configure(content)
+    await installation.start(*SERVICES)
     await set_business_clock(installation.pool, NOON, 0)
     await installation.load("square", {"locations": [till.LOCATION], "catalog": [till.variation("SKU1")]})
     sold: dict[str, int] = {}
@@ -60,7 +63,7 @@ async def test_kill_minus_nine_of_every_service(installation: Installation) -> N
             await asyncio.sleep(0.1)
 
     till_at_work = asyncio.create_task(sell())
-    victims = [name for name in FLOW for _ in range(KILLS_EACH)]
+    victims = [name for name in SERVICES for _ in range(KILLS_EACH)]
     random_.shuffle(victims)
     for name in victims:
         await asyncio.sleep(random_.uniform(0.1, 1.5))
@@ -100,4 +103,4 @@ async def test_kill_minus_nine_of_every_service(installation: Installation) -> N
     by_id = {order["properties"]["pos_order_id"].rsplit(":", 1)[-1]: order["properties"] for order in orders}
     assert {key: round(float(p["hs_total_price"]) * 100) for key, p in by_id.items()} == sold
     assert await installation.count("select count(*) from delivery where state = 'dead'") == 0
-    assert len(victims) == KILLS_EACH * len(FLOW)
+    assert len(victims) == KILLS_EACH * len(SERVICES)
