@@ -53,3 +53,22 @@ async def test_expired_token_is_renewed_and_revoked_credentials_pause(installati
     assert await installation.count("select count(*) from delivery where state in ('dead', 'parked') "
                                     "and class <> 'day_open'") == 0  # fmt: skip
     await writer.stop()
+
+
+@pytest.mark.parametrize("kind", ["throttled", "slow"])
+async def test_a_target_that_throttles_or_dawdles_costs_no_dead_letter(installation: Installation, kind: str) -> None:
+    """Refused for too many calls, or answered late: everything waits its turn and arrives once."""
+    await installation.start("hubspot")
+    writer = Writer(installation.kafka_settings)
+    await installation.fault("hubspot", kind, seconds=1.0)
+    await writer.send_all([outgoing(sale(n)) for n in range(20)])
+
+    async def tried() -> bool:
+        return sum((await installation.deliveries("hubspot-main")).values()) == 20
+
+    await installation.until(tried, "all are in hand")
+    await installation.fault("hubspot", "none")
+    await installation.until(lambda: _delivered(installation, "hubspot-main", 20), "all arrive", seconds=60)
+    assert len((await installation.state("hubspot"))["orders"]) == 20
+    assert await installation.deliveries("hubspot-main") == {"delivered": 20}
+    await writer.stop()
