@@ -130,6 +130,8 @@ class Assembler:
             return await self._read(fetch, response)
         except Unmappable as error:
             raise Gone(f"{fetch.part}: {error}") from None
+        except TooDeep:
+            raise Gone(f"{fetch.part}: nested too deeply to be searched for card data") from None
 
     async def _read(self, fetch: Fetch, response: Response) -> Any:
         value = fetch.items(response) if fetch.items else response.json
@@ -162,8 +164,6 @@ class Assembler:
             raise VendorAway(f"{fetch.part}: {error}") from None
         except CredentialsRefused as error:
             raise VendorAway(str(error), 30.0) from None
-        except TooDeep:
-            raise Gone(f"{fetch.part}: nested too deeply") from None
         if response.status == 404 and fetch.optional:
             return None
         judge = self._source.judge
