@@ -16,12 +16,16 @@ from libs.connectors.contract.http import Response
 from libs.connectors.contract.target import AuthFailed, Done, Invalid, Verdict
 from libs.runtime.configuration.model import Connection
 from libs.runtime.configuration.reading import parse_configuration
+from libs.runtime.engine.attempts import Attempts
 from libs.runtime.engine.calls import Call
-from libs.runtime.engine.delivery import Deliverer
-from libs.runtime.engine.engine import Engine, _Owned
+from libs.runtime.engine.delivery import Deliverer, Parts
+from libs.runtime.engine.engine import Engine, _Load
+from libs.runtime.engine.intake import Intake
+from libs.runtime.engine.lanes import Item, Owned
 from libs.runtime.engine.ledger import Ledger
+from libs.runtime.engine.planning import Planner
 from libs.runtime.engine.remotes import Remotes
-from libs.runtime.engine.work import Item
+from libs.runtime.engine.work import Work
 from libs.runtime.http.answers import judge_status
 from libs.runtime.kafka.records import Partition
 from libs.runtime.kafka.writer import KafkaAway
@@ -49,19 +53,23 @@ async def test_an_offset_is_committed_only_after_its_work() -> None:
     async def commit(offsets: dict[Any, int]) -> None:
         commits.extend(offsets.values())
 
-    async def handle(_: Item) -> None:
+    async def take_in(items: list[Item]) -> list[None]:
         await may_end.wait()
+        return [None for _ in items]
 
     engine._consumer = cast("Any", SimpleNamespace(commit=commit))
-    engine._deliverer = cast("Any", SimpleNamespace(handle=handle))
-    owned = engine._owned[HERE] = _Owned(HERE, 1, set())
+    engine._intake = cast("Any", SimpleNamespace(take_in=take_in))
+    engine._circuit = cast("Any", SimpleNamespace(closed=True))
+    engine._load = _Load(8)
+    engine._owned[HERE] = Owned(HERE, 1)
     message = SimpleNamespace(offset=41, key=b"k", value=b"{}", headers=(), timestamp=0)
     engine._admit(cast("Any", SimpleNamespace(topic=HERE.topic, partition=HERE.number)), [message])
+    engine._go_on()
     await asyncio.sleep(0)
     await engine._commit()
     assert commits in ([], [41]), "at most up to the event itself, never past it"
     may_end.set()
-    await asyncio.wait(owned.tasks)
+    await asyncio.wait(engine._batches)
     await engine._commit()
     assert commits[-1] == 42
 
@@ -102,10 +110,14 @@ class _Stage:
         """What the credential probe finds."""
         return self.credentials.pop(0) if self.credentials else None
 
-    async def enter(self) -> None:
+    async def enter(self, _given_up: Any) -> bool:
         """Come in."""
+        return True
 
-    leave = success = enter
+    async def leave(self) -> None:
+        """Go."""
+
+    success = leave
 
     # The rules
     def against(self, _event: AnyEvent) -> str | None:
@@ -113,31 +125,35 @@ class _Stage:
         return self.rule
 
     # The dead letters
-    async def publish(self, letter: Any) -> None:
+    async def try_to_publish(self, letter: Any) -> bool:
         """Note the letter."""
         self.sent.append(f"dead letter: {letter.reason}")
+        return True
 
     async def deliver(self, event: AnyEvent) -> dict[str, Any]:
         """Handle the event as the engine does; gives its row of the ledger."""
         ledger = Ledger(self.pool, "qbo-receipts", lease=60)
-        epoch = await ledger.own(HERE, "test")
+        owned = Owned(HERE, await ledger.own(HERE, "test"), self.locked)
         connection = _connection("qbo-receipts")
         me = cast("Any", self)
         assert connection.connector.target is not None
-        deliverer = Deliverer(
-            connection, connection.connector.target, ledger=ledger, caller=me, client=me, circuit=me, dead_letters=me,
-            remotes=Remotes(ledger), rules=me, locked=lambda item: item.order_key in self.locked,
-            lock=lambda item, on: (self.locked.add if on else self.locked.discard)(item.order_key),
-        )  # fmt: skip
-        batchers = (deliverer.claims, deliverer.settlements, deliverer.repeats)
-        loops = [asyncio.create_task(batcher.run()) for batcher in batchers]
+        remotes = Remotes(ledger)
+        planner = Planner(connection, connection.connector.target, ledger, remotes, me)
+        attempts = Attempts(connection.id, caller=me, client=me, circuit=me, remotes=remotes, upserts=False)
+        deliverer = Deliverer(connection, Parts(ledger, planner, remotes, attempts, me, me))
+        intake = Intake(connection, ledger, planner, deliverer.settle_as)
+        settling = asyncio.create_task(deliverer.settlements.run())
         record = outgoing(event)
-        headers = tuple((name, value) for name, value in record.headers)
+        item = Item(owned, 7, event.order_key, record.key, record.value, tuple(record.headers))
+        owned.enqueue(item)
         try:
-            await deliverer.handle(Item(HERE, 7, epoch, event.order_key, record.key, record.value, headers))
+            (outcome,) = await intake.take_in([item])
+            if isinstance(outcome, Work):
+                await deliverer.send(outcome)
+            else:
+                assert outcome is None, outcome
         finally:
-            for loop in loops:
-                loop.cancel()
+            settling.cancel()
         row = await self.pool.fetchrow("select * from delivery where event_id = $1", event.id)
         return dict(row) if row else {}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from libs.canonical.identity import digest
@@ -32,6 +32,11 @@ from libs.runtime.telemetry.metrics import UNKNOWN_OUTCOMES
 _QUICK_RETRIES = (0.2, 1.0, 4.0)
 
 
+@dataclass(frozen=True)
+class Spilled:
+    """Not answered: the connection is paused, and Kafka would delete the record before it is back."""
+
+
 class Attempts:
     """Carries out single steps of one connection's events. `upserts`: the target's writes may simply be repeated."""
 
@@ -48,14 +53,15 @@ class Attempts:
         self._connection, self._caller, self._client = connection, caller, client
         self._circuit, self._remotes, self._upserts = circuit, remotes, upserts
 
-    async def until_answered(self, work: Work, step: Step, reads: tuple[Step, ...] = ()) -> Verdict:
+    async def until_answered(self, work: Work, step: Step, reads: tuple[Step, ...] = ()) -> Verdict | Spilled:
         """Try a step until its answer is about the event itself: an outage, a limit or an expired token is not.
 
         `reads` came just before it and are repeated before a retry: the step may rest on what they read.
         """
-        tries, renewed = 0, False
+        tries, renewed, item = 0, False, work.item
         while True:
-            await self._circuit.enter()
+            if not await self._circuit.enter(lambda: item.owned.must_spill(item)):
+                return Spilled()
             try:
                 verdict = await self._attempt(work, step)
             finally:
@@ -99,11 +105,13 @@ class Attempts:
 
     async def _attempt(self, work: Work, step: Step) -> Verdict:
         """One try. A write whose earlier outcome is unknown is resolved first, by what the vendor offers."""
-        try:
-            known = work.known | await self._remotes.known_in(step.request.json)
-            ready = replace(step, request=replace(step.request, json=resolve(step.request.json, known)))
-        except RemoteUnknown as error:
-            return MissingDependency(str(error))
+        ready = step
+        if work.placeholders:
+            try:
+                known = work.known | await self._remotes.known_in(step.request.json)
+                ready = replace(step, request=replace(step.request, json=resolve(step.request.json, known)))
+            except RemoteUnknown as error:
+                return MissingDependency(str(error))
         owner = step.target_key if step.shared else work.event.id
         if not step.reads:
             if work.doubtful:
@@ -115,7 +123,11 @@ class Attempts:
                 if found is not None:
                     return found
         key = idempotency_key(self._connection, owner, step.name, work.generation)
+        if not step.reads:
+            work.called = True  # until the answer is here, it may have had its effect
         verdict = await self._caller.perform(Call(ready, digest(owner, step.name)), key)
+        if not isinstance(verdict, UnknownOutcome):
+            work.called = False
         if isinstance(verdict, Conflict) and step.lookup is not None:
             found = await self._caller.look_up(step)
             return verdict if found is None else found

@@ -11,13 +11,14 @@ Result = TypeVar("Result")
 
 
 class Batcher(Generic[Item, Result]):
-    """Collects items until `size` of them or `linger` seconds after the first, then hands them over together.
+    """Hands items over together: what gathers while the batch before is under way, at most `size` of them.
 
-    `flush(items)` gives one result per item, in order. While one flush runs, the next batch gathers.
+    `flush(items)` gives one result per item, in order. With `linger` a batch waits for that many seconds after its
+    first item unless it is full: for flushes that cost something each, such as a call to a vendor.
     """
 
     def __init__(
-        self, flush: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]], *, size: int, linger: float = 0.002
+        self, flush: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]], *, size: int, linger: float = 0.0
     ) -> None:
         self._flush, self._size, self._linger = flush, size, linger
         self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
@@ -49,6 +50,8 @@ class Batcher(Generic[Item, Result]):
                 self._full.set()
             if not self._waiting:
                 self._arrived.clear()
+            if not batch:
+                continue  # another loop was faster
             try:
                 results = await self._flush([item for item, _ in batch])
             except asyncio.CancelledError:

@@ -55,22 +55,31 @@ class Circuit:
         """Whether new records may be taken in hand."""
         return self.state != "open" and self.paused is None
 
-    async def enter(self) -> None:
-        """Wait until a call may be made; each `enter` is followed by one `leave`."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self.closed and self._passing < self._allowed)
-            self._passing += 1
+    @property
+    def _free(self) -> bool:
+        return self.closed and self._passing < self._allowed
+
+    async def enter(self, given_up: Callable[[], bool] = lambda: False) -> bool:
+        """Wait until a call may be made: True, and one `leave` must follow. False as soon as `given_up` says so."""
+        if not self._free:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._free or given_up())
+                if not self._free:
+                    return False
+        self._passing += 1
+        return True
 
     async def leave(self) -> None:
         """The call is over."""
-        async with self._changed:
-            self._passing -= 1
-            self._changed.notify_all()
+        self._passing -= 1
+        if self.state != "closed":
+            await self.wake()
 
     async def success(self) -> None:
         """A call was answered properly (also with a refusal of what it said: the target is there)."""
-        self._failures = 0
-        self._failing_keys.clear()
+        if self._failures:
+            self._failures = 0
+            self._failing_keys.clear()
         if self.state == "closed":
             return
         if self.state == "half_open":
@@ -79,7 +88,7 @@ class Circuit:
                 self._reopened = 0
                 await self._become("closed", None)
             else:
-                await self._wake()
+                await self.wake()
 
     async def failure(self, key: str, reason: str) -> None:
         """A call failed in a way that smells of an outage."""
@@ -111,7 +120,8 @@ class Circuit:
         async with self._changed:
             await self._changed.wait_for(lambda: self.paused is None)
 
-    async def _wake(self) -> None:
+    async def wake(self) -> None:
+        """Let everybody who waits look again."""
         async with self._changed:
             self._changed.notify_all()
 
@@ -124,7 +134,7 @@ class Circuit:
         if state == "open":
             self._opened.set()
         self._show()
-        await self._wake()
+        await self.wake()
         try:
             async with self._pool.acquire() as database, database.transaction():
                 await database.execute(
@@ -170,7 +180,7 @@ class Circuit:
                     self.paused = paused
                     log.warning("operator", connection=self._connection, paused=paused)
                     self._show()
-                    await self._wake()
+                    await self.wake()
             except DATABASE_AWAY:
                 log.warning("cannot read pause state", connection=self._connection)
             await asyncio.sleep(1)
@@ -183,4 +193,4 @@ class Circuit:
             "update connection_state set paused_by = $2, paused_reason = $3, paused_at = now() where connection = $1",
             self._connection, by, reason,
         )  # fmt: skip
-        await self._wake()
+        await self.wake()

@@ -79,15 +79,18 @@ class DeadLetterTopic:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
 
+    async def try_to_publish(self, letter: DeadLetter) -> bool:
+        """Write it now; False when its topic does not take it."""
+        try:
+            await self._writer.send(letter.topic, letter.key or b"", letter.value, letter.all_headers())
+        except KafkaAway:
+            log.error("dead letter cannot be written yet", topic=letter.topic)
+            return False
+        return True
+
     async def publish(self, letter: DeadLetter) -> None:
         """Write it, however long that takes."""
         pause = 0.5
-        while True:
-            try:
-                await self._writer.send(letter.topic, letter.key or b"", letter.value, letter.all_headers())
-            except KafkaAway:
-                log.error("dead letter cannot be written yet", topic=letter.topic)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 10)
-            else:
-                return
+        while not await self.try_to_publish(letter):
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 10)

@@ -6,13 +6,14 @@ owns the partition from which the row came. A process that lost the partition ch
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from libs.connectors.contract.target import Ref
+from libs.runtime import exact_json
 from libs.runtime.database.pool import Connection as Database
 from libs.runtime.database.pool import Pool
 from libs.runtime.kafka.records import Partition
@@ -29,7 +30,7 @@ WAITS_FOR_DOCUMENT = ("day_open", "left_out")
 SETTLED = frozenset(("delivered", "superseded", "filtered", "shadowed", "discarded"))
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, slots=True)
 class Entry:
     """An event as it is first written. `state` is claimed, or at once filtered, shadowed, parked or dead."""
 
@@ -43,7 +44,7 @@ class Entry:
     partition: Partition
     offset: int
     epoch: int
-    state: str
+    state: str = "claimed"
     class_: str | None = None
     reason: str | None = None
     newest_only: bool = False
@@ -85,7 +86,7 @@ class Row:
         return self.sent_at is not None and self.state not in SETTLED
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Claim:
     """The answer to writing an entry. `fresh`: it was written now; else `row` is what was there before.
 
@@ -98,7 +99,7 @@ class Claim:
     held_until: datetime | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, slots=True)
 class Settlement:
     """What became of an event after work on it."""
 
@@ -124,7 +125,11 @@ class Settlement:
 
 
 def _headers_out(headers: Iterable[tuple[str, bytes | None]]) -> str:
-    return json.dumps(headers_to_json(headers))
+    return exact_json.encode(headers_to_json(headers)).decode() if headers else "[]"
+
+
+def _steps_out(steps: dict[str, Any]) -> str:
+    return exact_json.encode(steps).decode() if steps else "{}"
 
 
 _ROW = (
@@ -183,7 +188,7 @@ select $1, event_id, kind, order_key, entity_id, version, location_id, occurred_
     plan_hash, config_hash, document, key, value, headers::jsonb, traceparent,
     case when state = 'claimed' and not outdated then now() + make_interval(secs => $24) end,
     case when state = 'claimed' and not outdated then now() end,
-    case when state in ('filtered', 'shadowed', 'delivered') or outdated then now() end,
+    case when state in ('filtered', 'shadowed', 'delivered', 'superseded') or outdated then now() end,
     case when state = 'parked' then now() end,
     case when state = 'dead' then now() end, state = 'dead'
 from judged order by nr
@@ -242,6 +247,9 @@ order by next_attempt_at limit $5
 """
 
 
+_nothing = nullcontext  # what one statement needs for a transaction
+
+
 class Ledger:
     """The rows of one connection. `lease`: seconds for which a claim is respected after its owner went silent."""
 
@@ -260,15 +268,18 @@ class Ledger:
         )  # fmt: skip
         return int(epoch)
 
-    async def release(self, partition: Partition, epoch: int) -> None:
+    async def release(self, partition: Partition, epoch: int, untouched: Sequence[str] = ()) -> None:
         """Give back the claims of an epoch whose work has been stopped: nobody need wait for their leases to end.
 
-        They stay claims with an open outcome; whoever takes them over resolves it.
+        They stay claims with an open outcome, which whoever takes them over resolves; but for the `untouched` events
+        it is certain that nothing was sent.
         """
         await self._pool.execute(
-            "update delivery set lease_until = now() where connection = $1 and state in ('claimed', 'parked') "
+            "update delivery set lease_until = now(), "
+            "sent_at = case when event_id = any($5) then null else sent_at end "
+            "where connection = $1 and state in ('claimed', 'parked') "
             "and topic = $2 and partition = $3 and epoch = $4 and lease_until > now()",
-            self._connection, partition.topic, partition.number, epoch,
+            self._connection, partition.topic, partition.number, epoch, list(untouched),
         )  # fmt: skip
 
     async def locked_keys(self, partition: Partition) -> set[str]:
@@ -312,12 +323,17 @@ class Ledger:
         for entry in entries:
             first.setdefault(entry.event_id, entry)
         unique = list(first.values())
-        async with self._pool.acquire() as database, database.transaction():
+        taken: dict[str, Row] = {}
+        there: dict[str, Row] = {}
+        async with self._pool.acquire() as database:
+            # One statement, and so a transaction by itself: new events are the rule, known ones the exception.
             written = await self._insert(database, unique)
-            known = [entry for entry in unique if entry.event_id not in written]
-            taken = await self._take_over(database, known)
-            rest = [entry.event_id for entry in known if entry.event_id not in taken]
-            there = await self._read(database, rest)
+            if len(written) < len(unique):
+                known = [entry for entry in unique if entry.event_id not in written]
+                async with database.transaction():
+                    taken = await self._take_over(database, known)
+                    rest = [entry.event_id for entry in known if entry.event_id not in taken]
+                    there = await self._read(database, rest)
         answers: list[Claim | Fenced] = []
         for entry in entries:
             if first[entry.event_id] is entry and entry.event_id in written:
@@ -361,17 +377,17 @@ class Ledger:
         )
         return {row["event_id"]: _row(row) for row in rows}
 
-    async def take_up(self, row: Row, epoch: int) -> bool:
-        """Lease a parked row for another try; False when it moved on meanwhile. Raises Fenced."""
+    async def take_up(self, row: Row, epoch: int) -> Row | None:
+        """Lease a parked row for another try: the row as it is now; None when it moved on meanwhile. Raises Fenced."""
         async with self._pool.acquire() as database, database.transaction():
             await self._check_owner(database, row.partition, epoch)
-            taken = await database.fetchval(
+            taken = await database.fetchrow(
                 "update delivery set epoch = $3, lease_until = now() + make_interval(secs => $4) "
                 "where connection = $1 and event_id = $2 and state = 'parked' "
-                "and (lease_until is null or lease_until < now() or epoch = $3) returning true",
+                f"and (lease_until is null or lease_until < now() or epoch = $3) returning {_ROW}",
                 self._connection, row.event_id, epoch, self._lease,
             )  # fmt: skip
-        return bool(taken)
+        return None if taken is None else _row(taken)
 
     async def mark_sending(self, row: Row, epoch: int, plan_hash: str) -> None:
         """Before a parked row's first write is sent again: from here on its outcome may be unknown. Raises Fenced."""
@@ -406,7 +422,8 @@ class Ledger:
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Fenced | None]:
         """Write what became of events; with a document, of its members too, in the same transaction."""
-        async with self._pool.acquire() as database, database.transaction():
+        alone = not any(s.provides or s.document for s in settlements)
+        async with self._pool.acquire() as database, _nothing() if alone else database.transaction():
             rows = await database.fetch(
                 _SETTLE, self._connection,
                 [s.event_id for s in settlements], [s.partition.topic for s in settlements],
@@ -414,17 +431,19 @@ class Ledger:
                 [s.state for s in settlements], [s.class_ for s in settlements], [s.reason for s in settlements],
                 [s.remote_id for s in settlements], [s.document for s in settlements],
                 [s.attempts for s in settlements], [s.retry_in or 0.0 for s in settlements],
-                [s.maybe_sent for s in settlements], [json.dumps(s.steps) for s in settlements],
+                [s.maybe_sent for s in settlements], [_steps_out(s.steps) for s in settlements],
                 [s.key for s in settlements], [s.value for s in settlements],
                 [_headers_out(s.headers) for s in settlements], [s.in_topic for s in settlements],
             )  # fmt: skip
             written = {row["event_id"] for row in rows}
+            provides: dict[Ref, str] = {}
             for settlement in settlements:
                 if settlement.event_id not in written:
                     continue
-                await self._keep_remote(database, settlement.provides)
+                provides |= settlement.provides
                 if settlement.state == "delivered" and settlement.document:
                     await self._settle_members(database, settlement)
+            await self._keep_remote(database, provides)
         return [None if s.event_id in written else Fenced(f"{s.partition} moved on") for s in settlements]
 
     async def _settle_members(self, database: Database, settlement: Settlement) -> None:

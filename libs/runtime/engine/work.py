@@ -1,62 +1,60 @@
-"""An event in hand, and an event while its steps are carried out."""
+"""An event while its steps are carried out."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from libs.canonical.event import AnyEvent
 from libs.canonical.identity import digest
-from libs.connectors.contract.dry_run import plan_as_json
 from libs.connectors.contract.target import Deliver, Done, Ref, Step
-from libs.runtime.engine.ledger import Row
-from libs.runtime.kafka.records import Partition, readable
+from libs.runtime import exact_json
+from libs.runtime.engine.lanes import Item
+from libs.runtime.engine.ledger import Entry, Row
+from libs.runtime.kafka.records import Partition
+from libs.runtime.kafka.stored_headers import printable
 
 
-@dataclass(frozen=True)
-class Item:
-    """An event in hand: a record from Kafka, or a row of the ledger whose time has come (`row` set)."""
-
-    partition: Partition
-    offset: int
-    epoch: int
-    order_key: str
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...]
-    row: Row | None = None
-
-
-@dataclass
+@dataclass(eq=False, slots=True)
 class Work:
-    """An event while its steps are carried out. `doubtful`: a write of an earlier run may have had its effect."""
+    """An event while its steps are carried out.
+
+    `doubtful`: a write of an earlier run may have had its effect. `called`: a write went out in this run.
+    `placeholders`: the plan names remote ids that are filled in when a step is sent.
+    """
 
     item: Item
     event: AnyEvent
     plan: Deliver
-    plan_hash: str
-    steps: dict[str, Any]
-    known: dict[Ref, str]
+    plan_hash: str = ""
+    placeholders: bool = True
+    steps: dict[str, Any] = field(default_factory=dict)
+    known: dict[Ref, str] = field(default_factory=dict)
     provides: dict[Ref, str] = field(default_factory=dict)
     attempts: int = 0
     generation: int = 0
     first_seen: datetime = field(default_factory=lambda: datetime.now(UTC))
     sent_at: datetime | None = None
     doubtful: bool = False
+    called: bool = False
     same_plan: bool = True
     remote_id: str | None = None
 
     @property
     def received_at(self) -> datetime:
         """When we received what led to this event, in UTC; when it was first seen here, if the record does not say."""
-        text = readable(self.item.headers).get("received-at", "")
+        text = self.item.text.get("received-at", "")
         try:
             moment = datetime.fromisoformat(text)
         except ValueError:
             return self.first_seen
         return moment if moment.tzinfo is not None else self.first_seen
+
+    @property
+    def untouched(self) -> bool:
+        """Whether it is certain that nothing of it was ever sent."""
+        return not (self.called or self.doubtful or self.steps)
 
     def resume(self, row: Row) -> None:
         """Go on where an earlier run stopped: done steps are skipped, an open outcome is resolved first."""
@@ -81,7 +79,7 @@ class Work:
         self.steps[step.name] = {"id": done.remote_id, "refs": [[*ref, remote] for ref, remote in provided.items()]}
         if not step.shared and done.remote_id is not None:
             self.remote_id = done.remote_id
-        self.doubtful = False
+        self.doubtful = self.called = False
         return provided
 
 
@@ -90,6 +88,42 @@ def unreadable_id(partition: Partition, offset: int) -> str:
     return f"{partition.topic}/{partition.number}/{offset}"
 
 
-def hash_of_plan(plan: Deliver) -> str:
-    """A digest of everything that the plan would send: the same plan may be sent again under the same key."""
-    return digest(json.dumps(plan_as_json(plan), sort_keys=True, default=str))
+def traceparent_of(item: Item) -> str | None:
+    """The record's trace, as far as the database can keep it."""
+    text = item.text.get("traceparent")
+    return None if text is None else printable(text)
+
+
+def unreadable_entry(item: Item) -> Entry:
+    """The row of a record that is no event to us: known by its id, or else by its place in the topic."""
+    event_id = printable(item.text.get("ce_id") or unreadable_id(item.partition, item.offset))
+    return Entry(
+        event_id=event_id,
+        kind="unknown",
+        order_key=item.order_key,
+        entity_id=event_id,
+        version=0,
+        location_id=None,
+        occurred_at=datetime.now(UTC),
+        partition=item.partition,
+        offset=item.offset,
+        epoch=item.epoch,
+        traceparent=traceparent_of(item),
+    )
+
+
+_NOTHING = Deliver(())
+_HASH_OF_NOTHING = digest("nothing to send")
+# How the encoder writes a placeholder. A request's own field of that name looks the same: then one is sought in vain.
+_PLACEHOLDER = b'{"ref":['
+
+
+def looked_through(plan: Deliver) -> tuple[str, bool]:
+    """A digest of everything that the plan would send, and whether placeholders are in it.
+
+    The same digest means that the same may be sent again under the same idempotency key.
+    """
+    if plan == _NOTHING:
+        return _HASH_OF_NOTHING, False
+    written = exact_json.encode_sorted(plan)
+    return digest(written.decode()), _PLACEHOLDER in written

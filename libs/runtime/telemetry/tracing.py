@@ -32,6 +32,11 @@ def set_up_tracing(service: str, endpoint: str | None, exporter: SpanExporter | 
     _tracer = provider.get_tracer("tillstream")
 
 
+def exporting() -> bool:
+    """Whether anybody receives spans."""
+    return _exporting
+
+
 @contextmanager
 def span(
     name: str,
