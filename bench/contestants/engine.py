@@ -9,6 +9,7 @@ from bench.contestants.task import CONCURRENCY, Progress, Task
 from libs.runtime.database.pool import open_pool
 from libs.runtime.engine.engine import Engine
 from libs.runtime.kafka.writer import Writer
+from libs.runtime.service import tune_garbage_collection
 from libs.runtime.settings import read_settings
 from libs.runtime.telemetry.logs import set_up_logs
 from libs.runtime.telemetry.tracing import set_up_tracing
@@ -18,6 +19,7 @@ async def run(task: Task, progress: Progress, stopping: asyncio.Event) -> None:
     """Deliver until told to stop."""
     set_up_logs("bench")
     set_up_tracing("bench", None)
+    tune_garbage_collection()  # as every service does
     connection = BenchConnection.model_validate(
         {
             "id": task.name,

@@ -28,9 +28,12 @@ class Account(Frozen):
         return f"{self.vendor}:{self.id}"
 
 
+_unambiguous = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def digest(*parts: str | int) -> str:
     """128 bits of SHA-256 over the parts, unambiguously joined, in base64url: 22 characters."""
-    joined = json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode()
+    joined = _unambiguous(parts).encode()
     return base64.urlsafe_b64encode(hashlib.sha256(joined).digest()[:16]).decode().rstrip("=")
 
 

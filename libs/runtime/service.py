@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
@@ -41,6 +42,7 @@ def run_service(name: str, main: Main) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
+        tune_garbage_collection()
         log.info("started", instance=settings.instance)
         await main(settings, configuration, stopping)
         log.info("stopped")
@@ -50,6 +52,13 @@ def run_service(name: str, main: Main) -> None:
     except ConfigurationInvalid as error:
         sys.stderr.write(f"{name} cannot start:\n{error}\n")
         raise SystemExit(2) from None
+
+
+def tune_garbage_collection() -> None:
+    """Events live for milliseconds by the thousand: look for cycles more rarely, and never among what start-up made."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 async def run_together(stopping: asyncio.Event, *parts: Coroutine[Any, Any, None]) -> None:

@@ -56,6 +56,11 @@ class Entry:
     headers: tuple[tuple[str, bytes | None], ...] = ()
     traceparent: str | None = None
 
+    @property
+    def plain(self) -> bool:
+        """A claim of a fact, of which nothing else is to be said."""
+        return self.state == "claimed" and not self.newest_only and self.document is None
+
 
 @dataclass(frozen=True)
 class Row:
@@ -123,6 +128,46 @@ class Settlement:
     value: bytes | None = None
     headers: tuple[tuple[str, bytes | None], ...] = ()
 
+    @property
+    def plain(self) -> bool:
+        """Delivered, and nothing else is to be said."""
+        return self.state == "delivered" and self.document is None
+
+
+def _plain_outcome(settlements: Sequence[Settlement]) -> list[list[Any]]:
+    return [
+        [s.event_id for s in settlements], [s.partition.topic for s in settlements],
+        [s.partition.number for s in settlements], [s.epoch for s in settlements], [s.remote_id for s in settlements],
+        [s.attempts for s in settlements], [_steps_out(s.steps) for s in settlements],
+    ]  # fmt: skip
+
+
+def _special_outcome(settlements: Sequence[Settlement]) -> list[list[Any]]:
+    return [
+        [s.state for s in settlements], [s.class_ for s in settlements], [s.reason for s in settlements],
+        [s.document for s in settlements], [s.retry_in or 0.0 for s in settlements],
+        [s.maybe_sent for s in settlements], [s.key for s in settlements], [s.value for s in settlements],
+        [_headers_out(s.headers) for s in settlements], [s.in_topic for s in settlements],
+    ]  # fmt: skip
+
+
+def _plain_columns(entries: Sequence[Entry]) -> list[list[Any]]:
+    return [
+        [e.event_id for e in entries], [e.kind for e in entries], [e.order_key for e in entries],
+        [e.entity_id for e in entries], [e.version for e in entries], [e.location_id for e in entries],
+        [e.occurred_at for e in entries], [e.partition.topic for e in entries],
+        [e.partition.number for e in entries], [e.offset for e in entries], [e.epoch for e in entries],
+        [e.plan_hash for e in entries], [e.config_hash for e in entries], [e.traceparent for e in entries],
+    ]  # fmt: skip
+
+
+def _special_columns(entries: Sequence[Entry]) -> list[list[Any]]:
+    return [
+        [e.state for e in entries], [e.class_ for e in entries], [e.reason for e in entries],
+        [e.newest_only for e in entries], [e.document for e in entries], [e.key for e in entries],
+        [e.value for e in entries], [_headers_out(e.headers) for e in entries],
+    ]  # fmt: skip
+
 
 def _headers_out(headers: Iterable[tuple[str, bytes | None]]) -> str:
     return exact_json.encode(headers_to_json(headers)).decode() if headers else "[]"
@@ -161,17 +206,31 @@ def _row(record: Any) -> Row:
     )
 
 
-_INSERT = """
+# Column of the incoming entries -> its type, and what it is where an entry says nothing of it.
+_PLAIN_COLUMNS = {
+    "event_id": "text", "kind": "text", "order_key": "text", "entity_id": "text", "version": "bigint",
+    "location_id": "text", "occurred_at": "timestamptz", "topic": "text", "partition": "int", "position": "bigint",
+    "epoch": "bigint", "plan_hash": "text", "config_hash": "text", "traceparent": "text",
+}  # fmt: skip
+_SPECIAL_COLUMNS = {
+    "state": ("text", "'claimed'"), "class": ("text", "null"), "reason": ("text", "null"),
+    "newest_only": ("bool", "false"), "document": ("text", "null"), "key": ("bytea", "null"),
+    "value": ("bytea", "null"), "headers": ("text", "'[]'"),
+}  # fmt: skip
+
+
+def _insert(*, plain: bool) -> str:
+    """The statement for entries of which nothing special is to be said (most), or for all others."""
+    types = list(_PLAIN_COLUMNS.values()) + ([] if plain else [type_ for type_, _ in _SPECIAL_COLUMNS.values()])
+    names = list(_PLAIN_COLUMNS) + ([] if plain else list(_SPECIAL_COLUMNS))
+    given = ", ".join(f"${number}::{type_}[]" for number, type_ in enumerate(types, start=3))
+    missing = [f"{default}::{type_} as {name}" for name, (type_, default) in _SPECIAL_COLUMNS.items()]
+    return f"""
 with owned as (
     select topic, partition, epoch from partition_owner where connection = $1 for share
 ), incoming as (
-    select * from unnest(
-        $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::timestamptz[], $9::text[],
-        $10::int[], $11::bigint[], $12::bigint[], $13::text[], $14::text[], $15::text[], $16::bool[], $17::text[],
-        $18::text[], $19::text[], $20::bytea[], $21::bytea[], $22::text[], $23::text[]
-    ) with ordinality as t(event_id, kind, order_key, entity_id, version, location_id, occurred_at, topic, partition,
-        position, epoch, state, class, reason, newest_only, plan_hash, config_hash, document, key, value, headers,
-        traceparent, nr)
+    select {", ".join(["*", *missing] if plain else ["*"])} from unnest({given})
+        with ordinality as t({", ".join(names)}, nr)
 ), judged as (
     select i.*, i.newest_only and i.state = 'claimed' and exists (
         select 1 from delivery d where d.connection = $1 and d.order_key = i.order_key and d.event_id <> i.event_id
@@ -186,7 +245,7 @@ select $1, event_id, kind, order_key, entity_id, version, location_id, occurred_
     case when outdated then 'superseded' else state end, class,
     case when outdated then 'a newer version was delivered before' else reason end,
     plan_hash, config_hash, document, key, value, headers::jsonb, traceparent,
-    case when state = 'claimed' and not outdated then now() + make_interval(secs => $24) end,
+    case when state = 'claimed' and not outdated then now() + make_interval(secs => $2) end,
     case when state = 'claimed' and not outdated then now() end,
     case when state in ('filtered', 'shadowed', 'delivered', 'superseded') or outdated then now() end,
     case when state = 'parked' then now() end,
@@ -195,6 +254,9 @@ from judged order by nr
 on conflict (connection, event_id) do nothing
 returning event_id, state
 """
+
+
+_INSERT_PLAIN, _INSERT = _insert(plain=True), _insert(plain=False)
 
 _TAKE_OVER = f"""
 with owned as (
@@ -208,9 +270,28 @@ where d.connection = $1 and d.event_id = i.event_id and d.state = 'claimed'
 returning {", ".join("d." + name for name in _ROW.split(", "))}
 """
 
-_SETTLE = """
+# As with entries: what most settlements say, and what only special ones do.
+_PLAIN_OUTCOME = {
+    "event_id": "text", "topic": "text", "partition": "int", "epoch": "bigint", "remote_id": "text",
+    "attempts": "int", "steps": "text",
+}  # fmt: skip
+_SPECIAL_OUTCOME = {
+    "state": ("text", "'delivered'"), "class": ("text", "null"), "reason": ("text", "null"),
+    "document": ("text", "null"), "retry_in": ("float8", "0"), "maybe_sent": ("bool", "false"),
+    "key": ("bytea", "null"), "value": ("bytea", "null"), "headers": ("text", "'[]'"), "in_topic": ("bool", "false"),
+}  # fmt: skip
+
+
+def _settle(*, plain: bool) -> str:
+    types = list(_PLAIN_OUTCOME.values()) + ([] if plain else [type_ for type_, _ in _SPECIAL_OUTCOME.values()])
+    names = list(_PLAIN_OUTCOME) + ([] if plain else list(_SPECIAL_OUTCOME))
+    given = ", ".join(f"${number}::{type_}[]" for number, type_ in enumerate(types, start=2))
+    missing = [f"{default}::{type_} as {name}" for name, (type_, default) in _SPECIAL_OUTCOME.items()]
+    return f"""
 with owned as (
     select topic, partition, epoch from partition_owner where connection = $1 for share
+), outcome as (
+    select {", ".join(["*", *missing] if plain else ["*"])} from unnest({given}) as t({", ".join(names)})
 )
 update delivery d set
     state = i.state, class = i.class, reason = i.reason,
@@ -225,15 +306,14 @@ update delivery d set
     key = case when i.state in ('parked', 'dead') then coalesce(i.key, d.key) end,
     value = case when i.state in ('parked', 'dead') then coalesce(i.value, d.value) end,
     headers = case when i.state in ('parked', 'dead') then coalesce(nullif(i.headers::jsonb, '[]'), d.headers) end
-from unnest($2::text[], $3::text[], $4::int[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::text[],
-    $10::text[], $11::int[], $12::float8[], $13::bool[], $14::text[], $15::bytea[], $16::bytea[], $17::text[],
-    $18::bool[])
-    as i(event_id, topic, partition, epoch, state, class, reason, remote_id, document, attempts, retry_in, maybe_sent,
-        steps, key, value, headers, in_topic), owned o
+from outcome i, owned o
 where d.connection = $1 and d.event_id = i.event_id
     and o.topic = i.topic and o.partition = i.partition and o.epoch = i.epoch and d.epoch = i.epoch
 returning d.event_id
 """
+
+
+_SETTLE_PLAIN, _SETTLE = _settle(plain=True), _settle(plain=False)
 
 _HEADS = f"""
 select * from (
@@ -349,18 +429,15 @@ class Ledger:
         return answers
 
     async def _insert(self, database: Database, entries: Sequence[Entry]) -> dict[str, str]:
-        columns = [
-            [e.event_id for e in entries], [e.kind for e in entries], [e.order_key for e in entries],
-            [e.entity_id for e in entries], [e.version for e in entries], [e.location_id for e in entries],
-            [e.occurred_at for e in entries], [e.partition.topic for e in entries],
-            [e.partition.number for e in entries], [e.offset for e in entries], [e.epoch for e in entries],
-            [e.state for e in entries], [e.class_ for e in entries], [e.reason for e in entries],
-            [e.newest_only for e in entries], [e.plan_hash for e in entries], [e.config_hash for e in entries],
-            [e.document for e in entries], [e.key for e in entries], [e.value for e in entries],
-            [_headers_out(e.headers) for e in entries], [e.traceparent for e in entries],
-        ]  # fmt: skip
-        rows = await database.fetch(_INSERT, self._connection, *columns, self._lease)
-        return {row["event_id"]: row["state"] for row in rows}
+        written: dict[str, str] = {}
+        for plain in (True, False):
+            some = [entry for entry in entries if entry.plain is plain]
+            if some:
+                columns = _plain_columns(some) if plain else [*_plain_columns(some), *_special_columns(some)]
+                statement = _INSERT_PLAIN if plain else _INSERT
+                rows = await database.fetch(statement, self._connection, self._lease, *columns)
+                written.update((row["event_id"], row["state"]) for row in rows)
+        return written
 
     async def _take_over(self, database: Database, entries: Sequence[Entry]) -> dict[str, Row]:
         if not entries:
@@ -422,19 +499,14 @@ class Ledger:
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Fenced | None]:
         """Write what became of events; with a document, of its members too, in the same transaction."""
-        alone = not any(s.provides or s.document for s in settlements)
+        alone = all(s.plain and not s.provides for s in settlements)
         async with self._pool.acquire() as database, _nothing() if alone else database.transaction():
-            rows = await database.fetch(
-                _SETTLE, self._connection,
-                [s.event_id for s in settlements], [s.partition.topic for s in settlements],
-                [s.partition.number for s in settlements], [s.epoch for s in settlements],
-                [s.state for s in settlements], [s.class_ for s in settlements], [s.reason for s in settlements],
-                [s.remote_id for s in settlements], [s.document for s in settlements],
-                [s.attempts for s in settlements], [s.retry_in or 0.0 for s in settlements],
-                [s.maybe_sent for s in settlements], [_steps_out(s.steps) for s in settlements],
-                [s.key for s in settlements], [s.value for s in settlements],
-                [_headers_out(s.headers) for s in settlements], [s.in_topic for s in settlements],
-            )  # fmt: skip
+            rows = []
+            for plain in (True, False):
+                some = [settlement for settlement in settlements if settlement.plain is plain]
+                if some:
+                    columns = _plain_outcome(some) if plain else [*_plain_outcome(some), *_special_outcome(some)]
+                    rows += await database.fetch(_SETTLE_PLAIN if plain else _SETTLE, self._connection, *columns)
             written = {row["event_id"] for row in rows}
             provides: dict[Ref, str] = {}
             for settlement in settlements:

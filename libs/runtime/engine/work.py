@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from libs.canonical.event import AnyEvent
-from libs.canonical.identity import digest
 from libs.connectors.contract.target import Deliver, Done, Ref, Step
 from libs.runtime import exact_json
 from libs.runtime.engine.lanes import Item
@@ -113,7 +113,7 @@ def unreadable_entry(item: Item) -> Entry:
 
 
 _NOTHING = Deliver(())
-_HASH_OF_NOTHING = digest("nothing to send")
+_HASH_OF_NOTHING = "nothing"
 # How the encoder writes a placeholder. A request's own field of that name looks the same: then one is sought in vain.
 _PLACEHOLDER = b'{"ref":['
 
@@ -126,4 +126,4 @@ def looked_through(plan: Deliver) -> tuple[str, bool]:
     if plan == _NOTHING:
         return _HASH_OF_NOTHING, False
     written = exact_json.encode_sorted(plan)
-    return digest(written.decode()), _PLACEHOLDER in written
+    return hashlib.blake2b(written, digest_size=16).hexdigest(), _PLACEHOLDER in written
