@@ -49,6 +49,21 @@ class Limits(_Part):
     concurrency: Annotated[int, Field(gt=0)] = 8
 
 
+class Quota(_Part):
+    """A header in which the vendor says how many calls are left; at none, nobody calls until the reset.
+
+    `says` left: the number itself; used/allowed: as in `32/40`. `reset`: the header that says when there are calls
+    again: in so many seconds or milliseconds, or the moment in seconds since 1970. Where it says nothing,
+    `otherwise_seconds` is waited.
+    """
+
+    header: str
+    says: Literal["left", "used/allowed"] = "left"
+    reset: str | None = None
+    reset_in: Literal["seconds", "milliseconds", "epoch"] = "seconds"
+    otherwise_seconds: Annotated[float, Field(gt=0)] = 1.0
+
+
 class Idempotency(_Part):
     """How a repeated write is kept from having a second effect.
 
@@ -120,6 +135,7 @@ class Manifest(_Part):
     environments: dict[Literal["sandbox", "production"], Environment]
     authentication: Authentication
     limits: Limits
+    quotas: tuple[Quota, ...] = ()
     source: SourceFacts | None = None
     target: TargetFacts | None = None
     exemptions: dict[str, str] = {}  # conformance rule -> reason

@@ -25,9 +25,9 @@ from libs.connectors.contract.target import (
     Verdict,
 )
 from libs.runtime.engine.batcher import Batcher
-from libs.runtime.engine.limiter import Limiter
 from libs.runtime.http.answers import judge_status
 from libs.runtime.http.client import CredentialsRefused, NoAnswer, NotSent, VendorClient
+from libs.runtime.limits import Limiter
 from libs.runtime.telemetry.metrics import ATTEMPTS, CALL_SECONDS
 
 

@@ -28,7 +28,6 @@ from libs.runtime.engine.dead_letters import DeadLetterTopic
 from libs.runtime.engine.delivery import Deliverer
 from libs.runtime.engine.failpoints import failpoint
 from libs.runtime.engine.ledger import Fenced, Ledger, Row
-from libs.runtime.engine.limiter import Limiter
 from libs.runtime.engine.offsets import OffsetTracker
 from libs.runtime.engine.remotes import Remotes
 from libs.runtime.engine.rules import Rules
@@ -38,6 +37,7 @@ from libs.runtime.kafka.reader import open_consumer
 from libs.runtime.kafka.records import Partition
 from libs.runtime.kafka.stored_headers import printable
 from libs.runtime.kafka.writer import Writer
+from libs.runtime.limits import shared_limiter
 from libs.runtime.settings import ProcessSettings
 from libs.runtime.telemetry.metrics import OLDEST_AGE
 from libs.runtime.telemetry.progress import Progress
@@ -113,7 +113,8 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
         client = VendorClient(
             connection, self._pool, timeout=settings.http_timeout_seconds, encryption_key=settings.encryption_key
         )
-        caller = Caller(connection.id, self._target, client, Limiter(connection.call_limits))
+        limiter = shared_limiter(connection, self._pool, settings)
+        caller = Caller(connection.id, self._target, client, limiter)
         probe = self._target.probe(connection.target_config)
         self._circuit = Circuit(connection.id, self._pool, lambda: caller.probe(probe))
         self._deliverer = Deliverer(
@@ -145,6 +146,7 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
             for loop in loops:
                 loop.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
+            await limiter.close()
             await client.close()
 
     async def _begin(self) -> Any:
