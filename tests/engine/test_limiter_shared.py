@@ -193,5 +193,3 @@ async def test_all_learn_of_a_pause_within_about_a_second(server: postgres.Serve
     print(f"refused: {vendor.refused}, of them after a second and a half: {len(told)}")
     assert not told
     assert vendor.calls[-1] > begun + 5
-
-

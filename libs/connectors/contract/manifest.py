@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from libs.canonical.kinds import Kind
 
@@ -79,9 +79,13 @@ class Idempotency(_Part):
 
 
 class Batch(_Part):
-    """A batch call of the vendor: at most `max_items` steps joined."""
+    """A batch call of the vendor: at most `max_items` steps joined.
+
+    `key` whole: the vendor's idempotency key goes on the call and stands for exactly these steps in this order.
+    """
 
     max_items: Annotated[int, Field(gt=0)]
+    key: Literal["none", "whole"] = "none"
 
 
 class Delivery(_Part):
@@ -122,6 +126,17 @@ class TargetFacts(_Part):
     kinds: dict[Kind, Delivery]
     idempotency: tuple[Idempotency, ...]
     batches: dict[str, Batch] = {}
+
+    @property
+    def native(self) -> Idempotency | None:
+        """The vendor's own idempotency key, if it has one."""
+        return next((way for way in self.idempotency if way.means == "native"), None)
+
+    @model_validator(mode="after")
+    def _keys(self) -> TargetFacts:
+        if self.native is None and any(batch.key == "whole" for batch in self.batches.values()):
+            raise ValueError("a batch with a key over the whole needs `native` among the means of idempotency")
+        return self
 
 
 class Manifest(_Part):

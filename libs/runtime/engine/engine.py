@@ -114,7 +114,7 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
             connection, self._pool, timeout=settings.http_timeout_seconds, encryption_key=settings.encryption_key
         )
         limiter = shared_limiter(connection, self._pool, settings)
-        caller = Caller(connection.id, self._target, client, limiter)
+        caller = Caller(connection.id, self._target, client, limiter, self._pool)
         probe = self._target.probe(connection.target_config)
         self._circuit = Circuit(connection.id, self._pool, lambda: caller.probe(probe))
         self._deliverer = Deliverer(
