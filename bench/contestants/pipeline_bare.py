@@ -30,8 +30,8 @@ from libs.runtime.configuration.model import Connection
 from libs.runtime.configuration.reading import read_configuration
 from libs.runtime.database.pool import open_pool
 from libs.runtime.engine.calls import Call, Caller, idempotency_key, resolve
-from libs.runtime.engine.limiter import Limiter
 from libs.runtime.http.client import VendorClient
+from libs.runtime.limits import Limiter
 from libs.runtime.settings import read_settings
 
 

@@ -14,9 +14,9 @@ from libs.connectors.contract.target import AuthFailed, Done, Invalid, Throttled
 from libs.runtime.carddata import TooDeep, cut
 from libs.runtime.configuration.model import Connection
 from libs.runtime.database.pool import Pool
-from libs.runtime.engine.limiter import Limiter
 from libs.runtime.http.answers import judge_status
 from libs.runtime.http.client import CredentialsRefused, NoAnswer, NotSent, VendorClient
+from libs.runtime.limits import shared_limiter
 from libs.runtime.settings import ProcessSettings
 from libs.runtime.telemetry.metrics import CARD_DATA_CUT
 
@@ -46,7 +46,7 @@ class Assembler:
         self._connection, self._pool, self._source = connection, pool, source
         self._facts = source.manifest.source
         self._settings = settings
-        self._limiter = Limiter(connection.call_limits)
+        self._limiter = shared_limiter(connection, pool, settings)
         self._client: VendorClient | None = None
         self._memory: OrderedDict[str, tuple[float, Any]] = OrderedDict()
         self._asking: dict[str, asyncio.Lock] = {}
@@ -57,7 +57,8 @@ class Assembler:
         return self._source
 
     async def close(self) -> None:
-        """Close the HTTP client."""
+        """Close the HTTP client, give back what is leased of the limits."""
+        await self._limiter.close()
         if self._client is not None:
             await self._client.close()
 
@@ -160,6 +161,7 @@ class Assembler:
                 )  # fmt: skip
             async with self._limiter.slot():
                 response = await self._client.send(request)
+            self._limiter.heed(response)
         except (NotSent, NoAnswer) as error:
             raise VendorAway(f"{fetch.part}: {error}") from None
         except CredentialsRefused as error:

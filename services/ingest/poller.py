@@ -21,12 +21,12 @@ from libs.runtime.carddata import TooDeep, cut
 from libs.runtime.configuration.model import Configuration, Connection
 from libs.runtime.database.pool import DATABASE_AWAY, Pool, open_pool
 from libs.runtime.engine.dead_letters import DeadLetter, DeadLetterTopic
-from libs.runtime.engine.limiter import Limiter
 from libs.runtime.http.answers import judge_status
 from libs.runtime.http.client import CredentialsRefused, NoAnswer, NotSent, VendorClient
 from libs.runtime.kafka.records import Partition
 from libs.runtime.kafka.topics import inbox
 from libs.runtime.kafka.writer import KafkaAway, Writer
+from libs.runtime.limits import Urgency, shared_limiter
 from libs.runtime.service import run_together
 from libs.runtime.settings import ProcessSettings
 from libs.runtime.telemetry.health import Health
@@ -60,14 +60,15 @@ class FeedReader:
         self.connection, self._pool, self._writer = connection, pool, writer
         self._source: Source = source
         self._facts = source.manifest.source
-        self._limiter = Limiter(connection.call_limits)
+        self._limiter = shared_limiter(connection, pool, settings)
         self._dead_letters = DeadLetterTopic(writer)
         self._owner = settings.instance
         self._settings = settings
         self._client: VendorClient | None = None
 
     async def close(self) -> None:
-        """Close the HTTP client."""
+        """Close the HTTP client, give back what is leased of the limits."""
+        await self._limiter.close()
         if self._client is not None:
             await self._client.close()
 
@@ -101,7 +102,7 @@ class FeedReader:
     async def backfill(self, feed: str, period: Period) -> int:
         """Ask for everything in the period; how many objects were found. Raises PollFailed."""
         found = 0
-        async for page in self._pages(feed, period):
+        async for page in self._pages(feed, period, Urgency.REPLAY):
             found += await self._write(page, "backfill")
         return found
 
@@ -114,17 +115,17 @@ class FeedReader:
         # A day earlier: the day may begin earlier in the location's zone than in UTC.
         return datetime.combine(day, time(0), UTC) - timedelta(days=1)
 
-    async def _pages(self, feed: str, period: Period) -> Any:
+    async def _pages(self, feed: str, period: Period, urgency: Urgency = Urgency.LIVE) -> Any:
         pull = self._source.pull
         request: Request | None = pull.first(
             feed, period, self.connection.account, list(self.connection.locations or ())
         )
         while request is not None:
-            response = await self._ask(request)
+            response = await self._ask(request, urgency)
             yield pull.found(feed, response)
             request = pull.following(feed, request, response)
 
-    async def _ask(self, request: Request) -> Response:
+    async def _ask(self, request: Request, urgency: Urgency) -> Response:
         for attempt in range(6):
             try:
                 if self._client is None:
@@ -132,8 +133,9 @@ class FeedReader:
                         self.connection, self._pool, timeout=self._settings.http_timeout_seconds,
                         encryption_key=self._settings.encryption_key,
                     )  # fmt: skip
-                async with self._limiter.slot():
+                async with self._limiter.slot(urgency):
                     response = await self._client.send(request)
+                self._limiter.heed(response)
             except (NotSent, NoAnswer) as error:
                 raise PollFailed(str(error)) from None
             except CredentialsRefused as error:

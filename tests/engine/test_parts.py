@@ -19,8 +19,8 @@ from libs.connectors.contract.manifest import Limits, Window
 from libs.runtime.engine.batcher import Batcher
 from libs.runtime.engine.brake import BEFORE_FIRST_SUCCESS, IN_A_ROW, Brake
 from libs.runtime.engine.circuit import Circuit
-from libs.runtime.engine.limiter import Limiter
 from libs.runtime.engine.offsets import OffsetTracker
+from libs.runtime.limits import Limiter
 from libs.runtime.telemetry.logs import set_up_logs
 
 

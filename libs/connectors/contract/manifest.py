@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from libs.canonical.kinds import Kind
 
@@ -49,6 +49,21 @@ class Limits(_Part):
     concurrency: Annotated[int, Field(gt=0)] = 8
 
 
+class Quota(_Part):
+    """A header in which the vendor says how many calls are left; at none, nobody calls until the reset.
+
+    `says` left: the number itself; used/allowed: as in `32/40`. `reset`: the header that says when there are calls
+    again: in so many seconds or milliseconds, or the moment in seconds since 1970. Where it says nothing,
+    `otherwise_seconds` is waited.
+    """
+
+    header: str
+    says: Literal["left", "used/allowed"] = "left"
+    reset: str | None = None
+    reset_in: Literal["seconds", "milliseconds", "epoch"] = "seconds"
+    otherwise_seconds: Annotated[float, Field(gt=0)] = 1.0
+
+
 class Idempotency(_Part):
     """How a repeated write is kept from having a second effect.
 
@@ -64,9 +79,13 @@ class Idempotency(_Part):
 
 
 class Batch(_Part):
-    """A batch call of the vendor: at most `max_items` steps joined."""
+    """A batch call of the vendor: at most `max_items` steps joined.
+
+    `key` whole: the vendor's idempotency key goes on the call and stands for exactly these steps in this order.
+    """
 
     max_items: Annotated[int, Field(gt=0)]
+    key: Literal["none", "whole"] = "none"
 
 
 class Delivery(_Part):
@@ -108,6 +127,17 @@ class TargetFacts(_Part):
     idempotency: tuple[Idempotency, ...]
     batches: dict[str, Batch] = {}
 
+    @property
+    def native(self) -> Idempotency | None:
+        """The vendor's own idempotency key, if it has one."""
+        return next((way for way in self.idempotency if way.means == "native"), None)
+
+    @model_validator(mode="after")
+    def _keys(self) -> TargetFacts:
+        if self.native is None and any(batch.key == "whole" for batch in self.batches.values()):
+            raise ValueError("a batch with a key over the whole needs `native` among the means of idempotency")
+        return self
+
 
 class Manifest(_Part):
     """Everything declared about a vendor."""
@@ -120,6 +150,7 @@ class Manifest(_Part):
     environments: dict[Literal["sandbox", "production"], Environment]
     authentication: Authentication
     limits: Limits
+    quotas: tuple[Quota, ...] = ()
     source: SourceFacts | None = None
     target: TargetFacts | None = None
     exemptions: dict[str, str] = {}  # conformance rule -> reason

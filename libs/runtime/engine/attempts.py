@@ -118,7 +118,7 @@ class Attempts:
                 resolved = await self._resolve(work, step)
                 if resolved is not None:
                     return resolved
-            elif step.ask_first and step.lookup is not None:
+            elif step.ask_first and step.lookup is not None and not step.shared:  # those are asked for by the caller
                 found = await self._caller.look_up(step)
                 if found is not None:
                     return found

@@ -33,7 +33,6 @@ from libs.runtime.engine.failpoints import failpoint
 from libs.runtime.engine.intake import HeldElsewhere, Intake, Outcome, Unreadable
 from libs.runtime.engine.lanes import Item, Owned
 from libs.runtime.engine.ledger import Fenced, Ledger, Row
-from libs.runtime.engine.limiter import Limiter
 from libs.runtime.engine.planning import Planner
 from libs.runtime.engine.remotes import Remotes
 from libs.runtime.engine.rules import Rules
@@ -43,6 +42,7 @@ from libs.runtime.kafka.reader import open_consumer
 from libs.runtime.kafka.records import Partition
 from libs.runtime.kafka.stored_headers import printable
 from libs.runtime.kafka.writer import Writer
+from libs.runtime.limits import shared_limiter
 from libs.runtime.settings import KafkaSettings, ProcessSettings
 from libs.runtime.telemetry.metrics import OLDEST_AGE
 from libs.runtime.telemetry.progress import Progress
@@ -133,7 +133,8 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
         client = self._world.client(
             connection, self._pool, timeout=settings.http_timeout_seconds, encryption_key=settings.encryption_key
         )
-        caller = Caller(connection.id, self._target, client, Limiter(connection.call_limits))
+        limiter = shared_limiter(connection, self._pool, settings)
+        caller = Caller(connection.id, self._target, client, limiter, self._pool)
         self._assemble(started_at, client, caller)
         loops = [asyncio.create_task(self._deliverer.settlements.run()) for _ in range(2)]
         loops += [asyncio.create_task(loop) for loop in (self._circuit.run(), self._circuit.watch_operator())]
@@ -150,6 +151,7 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
             for loop in loops:
                 loop.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
+            await limiter.close()
             await client.close()
 
     def _assemble(self, started_at: datetime, client: Any, caller: Caller) -> None:

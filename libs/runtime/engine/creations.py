@@ -1,0 +1,65 @@
+"""Making an object that several events need, once, whichever replicas have those events in hand."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import structlog
+
+from libs.runtime.database.pool import DATABASE_AWAY, Pool
+
+log = structlog.get_logger()
+
+_LEASE = 30.0  # seconds
+_ASK_AGAIN = 0.2  # seconds
+
+# A row and not an advisory lock: that would keep a database connection for as long as the vendor takes to answer.
+_TAKE = (
+    "insert into creation_lease (connection, target_key, holder, until) "
+    "values ($1, $2, $3, clock_timestamp() + make_interval(secs => $4)) "
+    "on conflict (connection, target_key) do update set holder = excluded.holder, until = excluded.until "
+    "where creation_lease.until < clock_timestamp() or creation_lease.holder = excluded.holder returning true"
+)
+_LET_GO = "delete from creation_lease where connection = $1 and target_key = $2 and holder = $3"
+
+
+class Creations:
+    """One at a time over all replicas of a connection, by target key."""
+
+    def __init__(self, pool: Pool, connection: str) -> None:
+        self._pool, self._connection = pool, connection
+
+    @asynccontextmanager
+    async def alone(self, target_key: str) -> AsyncIterator[None]:
+        """Wait until nobody else is at this object, and keep everybody away. A crash frees it after 30 seconds.
+
+        What was asked before entering is stale by then: whoever waited asks again.
+        """
+        holder = uuid4().hex
+        while not await self._take(target_key, holder):  # noqa: ASYNC110 - others are in other processes
+            await asyncio.sleep(_ASK_AGAIN * random.uniform(0.5, 1.0))  # noqa: S311 - spreads replicas apart
+        renewing = asyncio.create_task(self._renew(target_key, holder))
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+            try:
+                await self._pool.execute(_LET_GO, self._connection, target_key, holder)
+            except DATABASE_AWAY:
+                log.info("a lease is left to run out", connection=self._connection)
+
+    async def _take(self, target_key: str, holder: str) -> bool:
+        return bool(await self._pool.fetchval(_TAKE, self._connection, target_key, holder, _LEASE))
+
+    async def _renew(self, target_key: str, holder: str) -> None:
+        while True:
+            await asyncio.sleep(_LEASE / 3)
+            try:
+                await self._take(target_key, holder)
+            except DATABASE_AWAY:
+                log.info("a lease cannot be renewed now", connection=self._connection)

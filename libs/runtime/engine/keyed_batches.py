@@ -1,0 +1,143 @@
+"""Batch calls whose idempotency key stands for exactly these steps in this order.
+
+What goes out together is written down with its key before it is sent. After an unknown outcome, or a crash, the same
+steps go out again under the same key, whoever of them comes first and in whatever process; only then may any of them go
+elsewhere. That sends steps again whose event may have been given up meanwhile: without it nobody would know of any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from libs.connectors.contract.http import Request, Response
+from libs.connectors.contract.manifest import Idempotency
+from libs.connectors.contract.target import (
+    Conflict,
+    Done,
+    Invalid,
+    MissingDependency,
+    Retry,
+    Target,
+    UnknownOutcome,
+    Verdict,
+)
+from libs.runtime.engine.batch_calls import NOT_WAITED_FOR, BatchCalls, ConnectorFailed, Member, Result, Results
+from libs.runtime.engine.compositions import Composition, Compositions, Part
+from libs.runtime.engine.sending import Call, Nothing, Sender
+from libs.runtime.engine.target_locks import TargetLocks
+from libs.runtime.limits import Urgency
+
+
+def with_key(request: Request, native: Idempotency, key: str) -> Request:
+    """The request with the vendor's idempotency key where the vendor wants it."""
+    assert native.key_name is not None
+    if native.key_in == "query":
+        return request.with_query(**{native.key_name: key})
+    return request.with_header(native.key_name, key)
+
+
+class KeyedBatchCalls(BatchCalls):
+    """One batch call of a target, with a key over the whole."""
+
+    def __init__(
+        self,
+        name: str,
+        target: Target,
+        sender: Sender,
+        locks: TargetLocks,
+        *,
+        size: int,
+        native: Idempotency,
+        compositions: Compositions,
+    ) -> None:
+        super().__init__(name, target, sender, locks, size=size)
+        self._native, self._compositions = native, compositions
+
+    async def _send(self, members: Sequence[Member]) -> Results:
+        urgency = min(member.call.urgency for member in members)
+        results: dict[Member, Result] = {}
+        for composition in await self._compositions.holding([member.key for member in members]):
+            own = {part.key for part in composition.parts}
+            left = [member for member in members if member.key in own and member not in results]
+            try:
+                verdicts = await self._again(composition, urgency)
+            except ConnectorFailed as failure:
+                results.update(dict.fromkeys(left, failure.error))
+            else:
+                results.update({member: verdicts[member.key] for member in left if member.key in verdicts})
+        rest = [member for member in members if member not in results]
+        return {**results, **await self._first_time(rest)} if rest else results
+
+    async def _again(self, composition: Composition, urgency: Urgency) -> Mapping[str, Verdict]:
+        """What became of an earlier call, by the members' keys; those it leaves out are free to go elsewhere."""
+        members = [Member(Call(part.step, part.trace_id), part.key) for part in composition.parts]
+        if composition.answer is not None:
+            verdicts = self.split(members, composition.answer) or ()
+            # What was refused then had no effect: it may be tried anew.
+            told = zip(members, verdicts, strict=False)
+            return {member.key: verdict for member, verdict in told if isinstance(verdict, Done)}
+        if composition.age > self._compositions.horizon:
+            await self._compositions.close(composition.key)
+            return {}
+
+        async def compose() -> Request:
+            return with_key(self.join(members), self._native, composition.key)
+
+        response = await self._sender.send_composed(compose, reads=False, urgency=urgency)
+        outcome = await self._outcome(composition, members, response)
+        if isinstance(outcome, list):
+            return {member.key: verdict for member, verdict in zip(members, outcome, strict=True)}
+        if isinstance(outcome, Invalid | Conflict | MissingDependency) and len(members) > 1:
+            return {}  # refused as a whole, because of one of them
+        return {member.key: outcome for member in members}
+
+    async def _first_time(self, members: Sequence[Member]) -> Results:
+        sent: list[Member] = []
+        stored: list[Composition] = []
+
+        async def compose() -> Request:
+            sent[:] = [member for member in members if not member.withdrawn]
+            if not sent:
+                raise Nothing
+            request = self.join(sent)
+            parts = [Part(member.key, member.call.trace_id, member.call.step) for member in sent]
+            stored[:] = [await self._compositions.store(parts)]
+            return with_key(request, self._native, stored[0].key)
+
+        urgency = min(member.call.urgency for member in members)
+        try:
+            response = await self._sender.send_composed(compose, reads=False, urgency=urgency)
+        except Nothing:
+            return dict.fromkeys(members, NOT_WAITED_FOR)
+        except ConnectorFailed as failure:
+            return self._failed(members, failure.error)
+        return {**dict.fromkeys(members, NOT_WAITED_FOR), **await self._told(stored[0], sent, response)}
+
+    async def _told(self, composition: Composition, members: Sequence[Member], response: Response | Verdict) -> Results:
+        try:
+            outcome = await self._outcome(composition, members, response)
+        except ConnectorFailed as failure:
+            return dict.fromkeys(members, failure.error)
+        if isinstance(outcome, list):
+            return dict(zip(members, outcome, strict=True))
+        if isinstance(outcome, Invalid | Conflict | MissingDependency) and len(members) > 1:
+            half = len(members) // 2
+            return {**await self._first_time(members[:half]), **await self._first_time(members[half:])}
+        return dict.fromkeys(members, outcome)
+
+    async def _outcome(
+        self, composition: Composition, members: Sequence[Member], response: Response | Verdict
+    ) -> list[Verdict] | Verdict:
+        """One verdict each or one on the whole; what is certain is written down before anybody is told."""
+        if isinstance(response, Response):
+            split = self.split(members, response)
+            if split is not None:
+                if not any(isinstance(verdict, UnknownOutcome) for verdict in split):
+                    await self._compositions.answered(composition.key, response)
+                return [self._sender.count(verdict) for verdict in split]
+            whole = self.judge_whole(members, response)
+        else:
+            whole = response
+        if not isinstance(whole, UnknownOutcome | Retry):
+            await self._compositions.close(composition.key)
+        return self._sender.count(whole)

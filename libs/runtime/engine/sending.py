@@ -1,0 +1,68 @@
+"""One call to a target: leave of the limiter, the call itself, and what came back or why nothing did."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from libs.connectors.contract.http import Request, Response
+from libs.connectors.contract.target import AuthFailed, Outage, Step, Throttled, UnknownOutcome, Verdict
+from libs.runtime.http.client import CredentialsRefused, NoAnswer, NotSent, VendorClient
+from libs.runtime.limits import Limiter, Urgency
+from libs.runtime.telemetry.metrics import ATTEMPTS, CALL_SECONDS
+
+# Seconds without calls after a refusal for too many that does not say how long.
+_THROTTLED = 1.0
+
+
+@dataclass(frozen=True)
+class Call:
+    """A step ready to send. `trace_id` tells it apart within a batch."""
+
+    step: Step
+    trace_id: str
+    urgency: Urgency = Urgency.LIVE
+
+
+class Nothing(Exception):
+    """There is nothing to send any more."""
+
+
+class Sender:
+    """Sends a connection's requests as fast as its limits allow."""
+
+    def __init__(self, connection: str, client: VendorClient, limiter: Limiter) -> None:
+        self.connection, self.client, self._limiter = connection, client, limiter
+
+    async def send(self, request: Request, *, reads: bool, urgency: Urgency = Urgency.LIVE) -> Response | Verdict:
+        """The answer, or the verdict on having none."""
+
+        async def compose() -> Request:
+            return request
+
+        return await self.send_composed(compose, reads=reads, urgency=urgency)
+
+    async def send_composed(
+        self, compose: Callable[[], Awaitable[Request]], *, reads: bool, urgency: Urgency
+    ) -> Response | Verdict:
+        """The same for a request that is made only when there is leave to send it. Raises what `compose` raises."""
+        try:
+            async with self._limiter.slot(urgency):
+                request = await compose()
+                with CALL_SECONDS.labels(self.connection).time():
+                    response = await self.client.send(request)
+        except NotSent as error:
+            return Outage(f"not reachable ({error})")
+        except NoAnswer as error:
+            return Outage(f"no answer ({error})") if reads else UnknownOutcome(f"no answer ({error})")
+        except CredentialsRefused as error:
+            return AuthFailed(str(error))
+        self._limiter.heed(response)
+        return response
+
+    def count(self, verdict: Verdict) -> Verdict:
+        """Note a verdict; after a refusal for too many nobody calls for a while."""
+        ATTEMPTS.labels(self.connection, type(verdict).__name__).inc()
+        if isinstance(verdict, Throttled):
+            self._limiter.pause(verdict.after if verdict.after is not None else _THROTTLED)
+        return verdict
