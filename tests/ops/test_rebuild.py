@@ -12,6 +12,8 @@ from libs.canonical.sale import CustomerRef
 from libs.runtime.engine.dead_letters import DeadLetter
 from libs.runtime.kafka.records import Partition
 from libs.runtime.kafka.writer import Outgoing, Writer
+from services.ops.queries import rebuilding
+from tests.ops.conftest import AddDelivery
 from tests.ops.running import till_aside
 from tests.system.installation import Installation
 from tests.system.sales import outgoing, refund, sale
@@ -150,3 +152,18 @@ async def test_letters_of_every_kind_come_back_as_they_were(whole: Installation)
     unknown = await till_aside("dlq", "rebuild", "--connection", "nobody")
     assert unknown.code == 2
     assert "nobody" in unknown.err
+
+
+@pytest.mark.parametrize("state", ["claimed", "delivered", "parked", "dead", "discarded"])
+async def test_a_row_that_came_meanwhile_is_not_touched(pool: Any, add_delivery: AddDelivery, state: str) -> None:
+    """Between looking and putting back somebody may have made the row: whatever it says is newer."""
+    await add_delivery(HUBSPOT, sale(1), state, reason="as it was", attempts=3)
+    before = await pool.fetchrow("select * from delivery")
+    values = dict(before) | {"reason": "from the topic", "attempts": 1, "sent_at": None}
+    async with pool.acquire() as database, database.transaction():
+        assert await rebuilding.restore_delivery(database, values) is False
+    assert await pool.fetchrow("select * from delivery") == before
+    await pool.execute("delete from delivery")
+    async with pool.acquire() as database, database.transaction():
+        assert await rebuilding.restore_delivery(database, values) is True
+    assert await pool.fetchval("select state from delivery") == "dead"
