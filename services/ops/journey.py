@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from libs.canonical.kinds import KINDS, Kind
 from libs.runtime.configuration.model import Configuration
 from libs.runtime.database.pool import Pool
 from libs.runtime.engine.engine import consumed_topics
+from libs.runtime.retention import remembered_for
 from services.ops.queries import journey as queries
 
 # What connectors call the root objects of their snapshots, beside the entities of the canonical kinds.
@@ -176,6 +177,9 @@ def _delivered(row: Any) -> Fate:
 def _parked(row: Any) -> Fate:
     if row["class"] == "day_open":
         return row["first_seen"], "waits for its document", row["reason"] or "day open", "waiting"
+    if row["class"] == "spilled":
+        why = "kept in the database because Kafka would have deleted it; follows when the target takes events again"
+        return row["first_seen"], "saved from expiry", why, "waiting"
     when = f", next try {row['next_attempt_at']:%Y-%m-%d %H:%M:%S} UTC" if row["next_attempt_at"] else ""
     tries = f" after {row['attempts']} tries" if row["attempts"] else ""
     return row["first_seen"], "parked", f"{row['class']}{tries}: {row['reason']}{when}", "waiting"
@@ -213,9 +217,11 @@ def _not_there(known: Configuration, events: Sequence[Any], deliveries: Sequence
         for connection in known.targets():
             if (connection.id, event["event_id"]) in seen:
                 continue
-            if topic in consumed_topics(connection):
-                what, tone = "waits in Kafka: not read yet", "waiting"
+            if topic not in consumed_topics(connection):
+                what, detail, tone = "not for it", "not for this target: it takes nothing of this topic", "plain"
+            elif datetime.now(UTC) - event["at"] > remembered_for(event["kind"]):
+                what, detail, tone = "forgotten", "longer ago than the ledger remembers", "plain"
             else:
-                what, tone = "not for this target: it takes nothing of this topic", "plain"
-            yield Moment(event["at"], connection.id, "nothing yet" if tone == "waiting" else "not for it",
-                         f"{event['kind']}: {what}", tone, {"event": event["event_id"]})  # fmt: skip
+                what, detail, tone = "nothing yet", "waits in Kafka: not read yet", "waiting"
+            yield Moment(event["at"], connection.id, what, f"{event['kind']}: {detail}", tone,
+                         {"event": event["event_id"]})  # fmt: skip

@@ -30,7 +30,7 @@ def _group(name: str, about: str) -> typer.Typer:
 app = _group("till", _HELP)
 day_app = _group("day", "Business days: what each store took, and closing a day by hand.")
 topics_app = _group("topics", "The topics in Kafka that this configuration needs.")
-dlq_app = _group("dlq", "Dead letters: find, understand, edit, replay, discard. Every action is audited.")
+dlq_app = _group("dlq", "Dead letters: find, understand, edit, replay, discard, rebuild. Every action is audited.")
 
 
 @app.callback()
@@ -64,6 +64,7 @@ _COMMANDS: tuple[tuple[typer.Typer, str, Callable[..., None], str], ...] = (
     (dlq_app, "show", dlq.show_, "till dlq show 3fVdgO0tH1bqQvJx5m2kZA"),
     (dlq_app, "replay", dlq.replay, "till dlq replay --connection hubspot-main --reason 'unknown SKU' --rate 5 --yes"),
     (dlq_app, "discard", dlq.discard, "till dlq discard --class poison --reason 'training sales' --yes"),
+    (dlq_app, "rebuild", dlq.rebuild, "till dlq rebuild --connection hubspot-main --dry-run"),
     (dlq_app, "edit", dlq.edit, "till dlq edit 3fVdgO0tH1bqQvJx5m2kZA --set data.lines.0.sku=ABC-1 --yes"),
 )
 

@@ -1,16 +1,18 @@
 """What the topics hold, counted in distinct ids by a reader that shares no code and no table with who consumes them.
 
-Memory: of each distinct id 64 bits are kept in a set (about 90 bytes an id in Python, so 1 GB for eleven million), and
-the full id only of records that a consumer has not finished yet.
+Memory: of each distinct id 64 bits are kept in a set (about 90 bytes an id in Python, so 1 GB for eleven million), 24
+bytes of each record to forget it when Kafka does, and the full id only of records that a consumer has not finished yet.
 """
 
 from __future__ import annotations
 
 import hashlib
+from array import array
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from libs.runtime.kafka.offsets import Standing, read_whole
 from libs.runtime.kafka.records import Partition, Record
@@ -19,10 +21,10 @@ from libs.runtime.settings import KafkaSettings
 
 @dataclass(frozen=True)
 class Named:
-    """A record's id, and the space in which it is distinct."""
+    """A record's id, and the spaces in which it is distinct."""
 
-    space: str
     id: str
+    spaces: tuple[str, ...]
 
 
 def place(record: Record) -> str:
@@ -51,81 +53,216 @@ def raw_space(vendor: str) -> str:
 
 
 def named(record: Record) -> Named:
-    """The id of a record of any topic, by its headers alone."""
+    """The id of a record of any topic, by its headers alone; with what a database can keep of it."""
+    found = _named(record)
+    return Named(found.id.replace("\x00", "\ufffd"), found.spaces)
+
+
+def _named(record: Record) -> Named:
     topic, text = record.partition.topic, record.text
     if topic.startswith("inbox."):
-        return Named(inbox_space(text.get("connection", "unknown")), text.get("delivery-id") or place(record))
+        return Named(text.get("delivery-id") or place(record), (inbox_space(text.get("connection", "unknown")),))
     if topic.startswith("raw."):
-        return Named(topic, text.get("snapshot-id") or place(record))
+        return Named(text.get("snapshot-id") or place(record), (topic,))
     if topic == "dlq.ingest":
-        origin = "/".join(text.get(f"dl-orig-{part}", "") for part in ("topic", "partition", "offset"))
-        rejected = text.get("dl-class") == "dependency"  # the vendor denied the object: the notification was read
-        space = "rejected" if rejected else unreadable_space(text.get("dl-connection", "unknown"))
-        return Named(space, text.get("delivery-id") or origin)
-    return Named(retail_space(topic), text.get("ce_id") or place(record))
+        return _letter_of_intake(record, text)
+    if topic.startswith("dlq."):
+        return Named(text.get("dl-id") or place(record), (topic,))
+    return Named(text.get("ce_id") or place(record), (retail_space(topic),))
+
+
+def _letter_of_intake(record: Record, text: Mapping[str, str]) -> Named:
+    connection = text.get("dl-connection", "unknown")
+    if text.get("dl-class") == "dependency":  # the vendor denied the object: the notification was read
+        return Named(text.get("dl-id") or place(record), ("rejected",))
+    if "dl-orig-topic" in text:
+        return Named(of_letter(text), (unreadable_space(connection),))
+    # A webhook that could not be read is in no inbox: its letter is all that was received.
+    spaces = (inbox_space(connection), unreadable_space(connection))
+    return Named(text.get("delivery-id") or text.get("dl-id") or place(record), spaces)
+
+
+def of_letter(text: Mapping[str, str]) -> str:
+    """The id of the inbox record that a letter is about."""
+    origin = "/".join(text.get(f"dl-orig-{part}", "") for part in ("topic", "partition", "offset"))
+    return text.get("delivery-id") or origin
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A record that a consumer may not have finished."""
+    """A record that a consumer may not have finished. `written_at` None: neither it nor one before it tells when."""
 
-    space: str
+    partition: Partition
     offset: int
     id: str
-    written_at: datetime
+    spaces: tuple[str, ...]
+    written_at: datetime | None
 
 
 def digest_of(name: str) -> int:
-    """64 bits for an id: two of ten million ids share one with a probability of about three in a million."""
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest())
+    """64 bits for an id, as the database computes them too (`accounting.DIGEST`).
+
+    Two of ten million ids share one with a probability of about three in a million.
+    """
+    return int.from_bytes(hashlib.md5(name.encode(), usedforsecurity=False).digest()[:8], signed=True)
+
+
+@dataclass
+class _Space:
+    """Distinct ids by digest. `copies`: further records of an id; `total`: the sum of the distinct digests."""
+
+    ids: set[int] = field(default_factory=set)
+    copies: dict[int, int] = field(default_factory=dict)
+    total: int = 0
+
+    def add(self, digest: int) -> None:
+        if digest in self.ids:
+            self.copies[digest] = self.copies.get(digest, 0) + 1
+        else:
+            self.ids.add(digest)
+            self.total += digest
+
+    def remove(self, digest: int) -> None:
+        more = self.copies.pop(digest, 0)
+        if more > 1:
+            self.copies[digest] = more - 1
+        elif not more:
+            self.ids.discard(digest)
+            self.total -= digest
+
+
+@dataclass
+class _Log:
+    """The records of one partition that are in one space, oldest first. `times`: milliseconds, 0: not known."""
+
+    offsets: array[int] = field(default_factory=lambda: array("q"))
+    digests: array[int] = field(default_factory=lambda: array("q"))
+    times: array[int] = field(default_factory=lambda: array("q"))
+
+    def add(self, offset: int, digest: int, time: int) -> None:
+        self.offsets.append(offset)
+        self.digests.append(digest)
+        self.times.append(time)
+
+    def take_before(self, offset: int) -> array[int]:
+        """Drop what stands before that offset; its digests."""
+        number = bisect_left(self.offsets, offset)
+        gone = self.digests[:number]
+        for column in (self.offsets, self.digests, self.times):
+            del column[:number]
+        return gone
 
 
 class TopicIds:
-    """Reads topics from the beginning once, and on from there each time it is asked."""
+    """Reads topics from the beginning once, and on from there each time it is asked; forgets what Kafka deletes."""
 
     def __init__(self, kafka: KafkaSettings, name: Callable[[Record], Named] = named) -> None:
         self._kafka, self._name = kafka, name
-        self._ids: dict[str, set[int]] = {}
-        self._next: dict[Partition, int] = {}
-        self._unfinished: dict[Partition, deque[Unfinished]] = {}
         self.begins: dict[Partition, int] = {}
-        self.oldest: dict[str, datetime] = {}  # by topic: when its oldest record was written
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self._spaces: dict[str, _Space] = {}
+        self._logs: dict[tuple[Partition, str], _Log] = {}
+        self._next: dict[Partition, int] = {}
+        self._times: dict[Partition, int] = {}
+        self._finished: dict[Partition, int] = {}
+        self._unfinished: dict[Partition, deque[Unfinished]] = {}
 
     async def read_on(self, topics: Sequence[str], finished: Mapping[Partition, int]) -> None:
         """Read what is new; ids of records before `finished` are remembered by digest only."""
         async for record in read_whole(self._kafka, topics, self._next):
-            partition = record.partition
-            self.begins.setdefault(partition, record.offset)
-            self._next[partition] = record.offset + 1
-            known = self._name(record)
-            self._ids.setdefault(known.space, set()).add(digest_of(known.id))
-            oldest = self.oldest.get(partition.topic)
-            if oldest is None or record.written_at < oldest:
-                self.oldest[partition.topic] = record.written_at
-            if record.offset >= finished.get(partition, 0):
-                tail = self._unfinished.setdefault(partition, deque())
-                tail.append(Unfinished(known.space, record.offset, known.id, record.written_at))
-        for partition, tail in self._unfinished.items():
-            while tail and tail[0].offset < finished.get(partition, 0):
+            self._note(record, finished)
+        for partition, offset in finished.items():
+            self._finished[partition] = max(offset, self._finished.get(partition, 0))
+            tail = self._unfinished.get(partition)
+            while tail and tail[0].offset < offset:
                 tail.popleft()
 
-    def begin(self, stands: Mapping[Partition, Standing]) -> None:
-        """Note where partitions begin in which no record was found: all they had is gone."""
-        for partition, stand in stands.items():
-            self.begins.setdefault(partition, stand.begin)
+    def _note(self, record: Record, finished: Mapping[Partition, int]) -> None:
+        partition = record.partition
+        self._next[partition] = record.offset + 1
+        # A record without a time is taken to be as old as the one before it.
+        time = record.timestamp_ms if record.timestamp_ms > 0 else self._times.get(partition, 0)
+        self._times[partition] = time
+        known = self._name(record)
+        digest = digest_of(known.id)
+        for space in known.spaces:
+            self._spaces.setdefault(space, _Space()).add(digest)
+            self._logs.setdefault((partition, space), _Log()).add(record.offset, digest, time)
+        if record.offset >= finished.get(partition, 0):
+            written_at = datetime.fromtimestamp(time / 1000, UTC) if time else None
+            tail = self._unfinished.setdefault(partition, deque())
+            tail.append(Unfinished(partition, record.offset, known.id, known.spaces, written_at))
 
-    def distinct(self, spaces: Sequence[str]) -> int:
-        """How many distinct ids there are."""
-        return sum(len(self._ids.get(space, ())) for space in spaces)
+    def stand(self, stands: Mapping[Partition, Standing]) -> bool:
+        """Forget what Kafka has deleted meanwhile. False: all is forgotten and has to be read again.
 
-    def absent(self, spaces: Sequence[str], digests: Iterable[int]) -> set[int]:
-        """Those of the digests whose id was not read."""
-        known = [self._ids[space] for space in spaces if space in self._ids]
-        return {digest for digest in digests if not any(digest in ids for ids in known)}
+        That is so where a topic was made anew, or a group set back behind what it had finished: what was read and
+        remembered before is of no use then.
+        """
+        afresh = any(
+            stand.end < self._next.get(partition, 0) or stand.next < self._finished.get(partition, 0)
+            for partition, stand in stands.items()
+        )
+        if afresh:
+            self._start_afresh()
+        self.begins |= {partition: stand.begin for partition, stand in stands.items()}
+        for (partition, space), log in self._logs.items():
+            for digest in log.take_before(self.begins.get(partition, 0)):
+                self._spaces[space].remove(digest)
+        for partition, tail in self._unfinished.items():
+            while tail and tail[0].offset < self.begins.get(partition, 0):
+                tail.popleft()
+        return not afresh
+
+    def firsts(self, topics: Sequence[str]) -> dict[Partition, int]:
+        """The first offset that each partition of these topics still has."""
+        return {partition: first for partition, first in self.begins.items() if partition.topic in topics}
+
+    def ids(self, spaces: Sequence[str]) -> IdsRead:
+        """What there is in these spaces."""
+        return IdsRead([self._spaces[space] for space in spaces if space in self._spaces])
+
+    def has(self, digest: int) -> bool:
+        """Whether an id stands in any of the topics."""
+        return any(digest in space.ids for space in self._spaces.values())
+
+    def oldest(self, topics: Sequence[str]) -> datetime | None:
+        """When the oldest record of these topics was written, as far as records tell; None: there is none."""
+        firsts = [log.times[0] for (partition, _), log in self._logs.items() if partition.topic in topics and log.times]
+        return datetime.fromtimestamp(min(firsts) / 1000, UTC) if firsts else None
 
     def unfinished(self, spaces: Sequence[str], since: Mapping[Partition, int]) -> Iterator[Unfinished]:
         """Records at and behind these offsets, in order by partition."""
         wanted = frozenset(spaces)
         for partition, tail in self._unfinished.items():
             first = since.get(partition, 0)
-            yield from (each for each in tail if each.offset >= first and each.space in wanted)
+            yield from (each for each in tail if each.offset >= first and not wanted.isdisjoint(each.spaces))
+
+    def behind(self, since: Mapping[Partition, int]) -> list[Unfinished]:
+        """Records of these partitions at and behind these offsets."""
+        return [
+            each
+            for partition, first in since.items()
+            for each in self._unfinished.get(partition, ())
+            if each.offset >= first
+        ]
+
+
+class IdsRead:
+    """Distinct ids of some spaces, as read."""
+
+    def __init__(self, spaces: Iterable[_Space]) -> None:
+        self._spaces = list(spaces)
+
+    def __len__(self) -> int:
+        return sum(len(space.ids) for space in self._spaces)
+
+    def __contains__(self, digest: int) -> bool:
+        return any(digest in space.ids for space in self._spaces)
+
+    @property
+    def total(self) -> int:
+        """The sum of their digests."""
+        return sum(space.total for space in self._spaces)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,27 +46,28 @@ def at_work(config: Path, stack: Endpoints, database: str, monkeypatch: pytest.M
 
 @pytest.fixture
 def add_delivery(pool: Any) -> AddDelivery:
-    """Writes one row of the ledger; gives the event's id."""
+    """Writes one row of the test's ledger; gives the event's id."""
+    return partial(enter_delivery, pool)
 
-    async def add(connection: str, event: AnyEvent, state: str, **more: Any) -> str:
-        record = outgoing(event)
-        kept = state in ("parked", "dead")
-        headers = [[name, value.decode("latin-1")] for name, value in record.headers]
-        row: dict[str, Any] = {
-            "connection": connection, "event_id": event.id, "kind": str(event.kind), "order_key": event.order_key,
-            "entity_id": event.entity_id, "version": event.version, "location_id": event.location_id,
-            "occurred_at": event.occurred_at, "topic": record.topic, "partition": 0, "position": 0, "state": state,
-            "epoch": 1, "key": record.key if kept else None, "value": record.value if kept else None,
-            "headers": headers if kept else None, "dead_at": datetime.now(UTC) if state == "dead" else None,
-            "settled_at": None if kept else datetime.now(UTC),
-        } | more  # fmt: skip
-        names = list(row)
-        marks = ", ".join(f"${number}" for number in range(1, len(names) + 1))
-        columns = ", ".join(f'"{name}"' for name in names)
-        await pool.execute(f"insert into delivery ({columns}) values ({marks})", *row.values())
-        return event.id
 
-    return add
+async def enter_delivery(pool: Any, connection: str, event: AnyEvent, state: str, **more: Any) -> str:
+    """Write one row of a ledger, as the engine would have left it; gives the event's id."""
+    record = outgoing(event)
+    kept = state in ("parked", "dead")
+    headers = [[name, value.decode("latin-1")] for name, value in record.headers]
+    row: dict[str, Any] = {
+        "connection": connection, "event_id": event.id, "kind": str(event.kind), "order_key": event.order_key,
+        "entity_id": event.entity_id, "version": event.version, "location_id": event.location_id,
+        "occurred_at": event.occurred_at, "topic": record.topic, "partition": 0, "position": 0, "state": state,
+        "epoch": 1, "key": record.key if kept else None, "value": record.value if kept else None,
+        "headers": headers if kept else None, "dead_at": datetime.now(UTC) if state == "dead" else None,
+        "settled_at": None if kept else datetime.now(UTC),
+    } | more  # fmt: skip
+    names = list(row)
+    marks = ", ".join(f"${number}" for number in range(1, len(names) + 1))
+    columns = ", ".join(f'"{name}"' for name in names)
+    await pool.execute(f"insert into delivery ({columns}) values ({marks})", *row.values())
+    return event.id
 
 
 @pytest.fixture

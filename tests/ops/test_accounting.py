@@ -87,10 +87,20 @@ async def test_a_lost_row_a_phantom_and_an_expired_record_are_told_apart(whole: 
     await whole.pool.execute(copy, HUBSPOT, "expired", -1)
     _, found = await _status()
     assert (found[HUBSPOT]["balance"]["aged_out"], found[HUBSPOT]["balance"]["mismatch"]) == (1, 1)
+    # By number alone this one would make up for the lost one, and all would look well.
     await whole.pool.execute(copy, HUBSPOT, "phantom-1", 1_000_000)
-    await whole.pool.execute(copy, HUBSPOT, "phantom-2", 1_000_000)
     said, found = await _status()
-    assert (said.code, found[HUBSPOT]["balance"]["mismatch"]) == (1, -1)
+    balance = found[HUBSPOT]["balance"]
+    assert (said.code, balance["lost"], balance["unoffered"], balance["mismatch"]) == (1, 1, 1, 1)
+    await whole.pool.execute(copy, HUBSPOT, "phantom-2", 1_000_000)
+    await whole.pool.execute("delete from delivery where event_id = 'expired'")
+    await whole.pool.execute(
+        "insert into delivery select (jsonb_populate_record(d, jsonb_build_object('event_id', $1::text))).* "
+        "from delivery d where event_id = $2", sale(2).id, sale(1).id,
+    )  # fmt: skip
+    said, found = await _status()
+    balance = found[HUBSPOT]["balance"]
+    assert (said.code, balance["lost"], balance["unoffered"], balance["mismatch"]) == (1, 0, 2, -2)
 
 
 async def test_upstream_is_accounted_for_and_exported(whole: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +128,7 @@ async def test_upstream_is_accounted_for_and_exported(whole: Installation, monke
     received, snapshots = found["square-main"]["balance"], found["raw.square"]["balance"]
     assert received == {
         "offered": 4, "aged_out": 0, "object": 1, "no_effect": 0, "rejected": 0, "waiting": 1, "unreadable": 1,
-        "unread": 1, "mismatch": 0,
+        "unread": 1, "lost": 0, "unoffered": 0, "mismatch": 0,
     }  # fmt: skip
     assert (snapshots["offered"], snapshots["not_yet"], snapshots["unread"], snapshots["mismatch"]) == (2, 1, 1, 0)
 

@@ -207,10 +207,14 @@ class Installation:
             "data": {"type": kind, "id": entity.get("id", entity.get("order_id")), "object": object_},
         }
         raw = json.dumps(body).encode()
-        digest = hmac.new(SECRETS["SQUARE_SIGNATURE_KEY"].encode(), url.encode() + raw, hashlib.sha256).digest()
-        headers = {"x-square-hmacsha256-signature": base64.b64encode(digest).decode()}
-        async with self.http.post(url, data=raw, headers=headers) as answer:
+        async with self.http.post(url, data=raw, headers=self.square_signature(url, raw)) as answer:
             return answer.status
+
+    @staticmethod
+    def square_signature(url: str, body: bytes) -> dict[str, str]:
+        """The header by which Square signs a body that it sends to that address."""
+        digest = hmac.new(SECRETS["SQUARE_SIGNATURE_KEY"].encode(), url.encode() + body, hashlib.sha256).digest()
+        return {"x-square-hmacsha256-signature": base64.b64encode(digest).decode()}
 
     # Waiting and asking -----------------------------------------------------------------------------------------
 

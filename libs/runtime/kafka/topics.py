@@ -17,8 +17,8 @@ _DAY_MS = 24 * 60 * 60 * 1000
 
 # Personal data leaves these topics by expiry.
 PERSONAL_RETENTION_MS = 30 * _DAY_MS
-# The ledger remembers money for 400 days and everything else for 90: a topic is kept no longer than its ledger rows,
-# or events would be offered that nobody can account for any more.
+# The ledger remembers money for 400 days and everything else for 90 (`retention`): a topic is kept no longer than its
+# ledger rows, or events would be offered that nobody can account for any more.
 FACT_RETENTION_MS = 400 * _DAY_MS
 STATE_RETENTION_MS = 90 * _DAY_MS
 
@@ -114,6 +114,8 @@ async def create_topics(kafka: KafkaSettings, wanted: Iterable[Topic]) -> tuple[
                     kafka.replication,
                     topic_configs={
                         "retention.ms": str(topic.retention_ms),
+                        # Kafka deletes whole segments: records outlive their time by as much as one spans.
+                        "segment.ms": str(topic.retention_ms // 30),
                         "min.insync.replicas": str(max(1, kafka.replication - 1)),
                         "max.message.bytes": str(4 * 1024 * 1024),
                     },

@@ -45,6 +45,11 @@ LATENCY = Histogram(
 HEADROOM = Gauge(
     "tillstream_retention_headroom_seconds", "Time until Kafka would delete the oldest unread record", ["connection"]
 )
+RETENTION = Gauge(
+    "tillstream_retention_seconds", "How long Kafka keeps the topic of that oldest unread record", ["connection"]
+)
+COUNTED = Gauge("tillstream_accounting_counted_timestamp_seconds", "When everything offered was last counted")
+PRUNED = Counter("tillstream_pruned_rows_total", "Rows forgotten because their time was over", ["table"])
 DAYS = Counter("tillstream_days_closed_total", "Business days closed, by revision kind", ["revision"])
 LAST_PROGRESS = Gauge("tillstream_last_progress_timestamp_seconds", "When a loop last went round", ["loop"])
 RECORDS = Counter("tillstream_processed_records_total", "Records finished by a loop", ["loop"])

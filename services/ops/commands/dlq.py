@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 import typer
@@ -13,8 +13,9 @@ from rich.table import Table
 from libs.canonical.identity import digest
 from libs.runtime import exact_json
 from libs.runtime.engine.dead_letters import fingerprint
+from services.ops.dead_letter_rebuild import Rebuilder, Rebuilt
 from services.ops.dead_letter_work import DeadLetterWork, Result, stored_headers
-from services.ops.environment import configuration, database, operator, settings
+from services.ops.environment import configuration, connection_of, database, operator, settings
 from services.ops.masking import masked
 from services.ops.patching import Assignment, CannotPatch, assignment
 from services.ops.queries import dead_letters as queries
@@ -244,6 +245,43 @@ def edit(
     ]
     result = {"id": name, "done": yes, "changes": shown}
     show(result, as_json, lambda: _draw_changes(name, shown, done=yes))
+
+
+@plainly
+def rebuild(
+    connection: Annotated[
+        str | None,
+        typer.Option("--connection", help="Only of this target or source: `--connection hubspot-main`"),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show which letters have no row")] = False,
+    as_: As = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put back dead letters that the database lost (a restored backup), from their topics; they are dead again.
+
+    Rows that exist are never touched, so it may be run at any time and again. Sinks concerned have to be stopped: they
+    read which keys are locked when they start. A replay of what was put back finds out first what became of it.
+    """
+    rebuilt = asyncio.run(_rebuild(connection, as_, act=not dry_run))
+    found = {"action": "rebuild", "dry_run": dry_run, "topics": [asdict(each) for each in rebuilt]}
+    show(found, as_json, lambda: _draw_rebuilt(rebuilt, dry_run=dry_run))
+
+
+async def _rebuild(connection: str | None, who: str | None, *, act: bool) -> list[Rebuilt]:
+    here, known = settings(), configuration()
+    if connection is not None:
+        connection_of(known, connection)
+    async with database(here.postgres) as pool:
+        return await Rebuilder(pool, here.kafka, known, operator(who)).rebuild(connection, act=act)
+
+
+def _draw_rebuilt(rebuilt: Sequence[Rebuilt], *, dry_run: bool) -> None:
+    table = _table("topic", "letters", "without a row", "put back")
+    for each in rebuilt:
+        table.add_row(each.topic, str(each.letters), str(len(each.missing)), str(each.restored))
+    say(table)
+    if dry_run:
+        say("dry run: nothing was put back", style="yellow")
 
 
 def _hide(path: str, value: Any, reveal: bool) -> Any:

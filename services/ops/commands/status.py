@@ -23,6 +23,15 @@ from services.ops.speaking import USAGE, AsJson, Failure, age, console, plainly,
 
 _EVERY = 2.0  # seconds between two looks of --watch
 
+# Why something is parked, where the class alone does not say it.
+_PLAIN = {
+    "behind": "behind others",
+    "day_open": "until the day closes",
+    "hold": "unmapped",
+    "left_out": "left out of their day",
+    "spilled": "saved from expiry in Kafka",
+}
+
 
 @plainly
 def status(
@@ -174,7 +183,10 @@ def _condition(each: dict[str, Any]) -> Text:
 def _targets(targets: Sequence[dict[str, Any]]) -> Table:
     table = _table("Targets", "connection", "state", "in Kafka", "oldest", "parked", "dead", "last delivery", "repeats")
     for each in targets:
-        parked = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in sorted(each["parked"].items())) or "-"
+        parked = (
+            ", ".join(f"{n} {_PLAIN.get(name, name.replace('_', ' '))}" for name, n in sorted(each["parked"].items()))
+            or "-"
+        )
         table.add_row(
             each["name"], _condition(each), str(each["waiting_in_kafka"]), age(each["oldest"]), parked,
             Text(str(each["dead"]), style="red" if each["dead"] else ""), age(each["last_delivery"]),

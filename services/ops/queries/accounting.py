@@ -1,4 +1,8 @@
-"""The right-hand side of every identity: what became of notifications, snapshots and deliveries."""
+"""The right-hand side of every identity: what became of notifications, snapshots and deliveries.
+
+Rows are counted, and the 64-bit digests of their ids summed: two sides with the same count and the same sum hold the
+same ids, while an equal count alone could hide a lost event behind a row that nobody offered.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +13,57 @@ from typing import Any
 from libs.runtime.database.pool import Connection as Database
 from libs.runtime.kafka.records import Partition
 
-_BEFORE = """
-select d.event_id as id from delivery d
-join unnest($2::text[], $3::int[], $4::bigint[]) as i(topic, partition, first)
-    on d.topic = i.topic and d.partition = i.partition
-where d.connection = $1 and d.position < i.first
-"""
+# A large ledger takes longer than a pool gives a statement; in seconds.
+PATIENCE = 900.0
+_AT_ONCE = 5_000
 
 
-async def deliveries(database: Database, connection: str) -> list[Any]:
-    """Rows by state and class, with the oldest arrival and the newest settlement of each."""
-    rows: list[Any] = await database.fetch(
-        "select state, class, count(*) as n, min(first_seen) as oldest, max(settled_at) as newest from delivery "
-        "where connection = $1 group by state, class",
-        connection,
+def _digest(column: str) -> str:
+    """What `topic_ids.digest_of` computes."""
+    return f"('x' || left(md5({column}), 16))::bit(64)::bigint"
+
+
+def _counted(id_: str, gone: str) -> str:
+    """Count and digests of all rows, and of those whose record Kafka may have deleted."""
+    digest = _digest(id_)
+    return (
+        f"count(*) as n, sum({digest}) as total, count(*) filter (where {gone}) as gone, "
+        f"coalesce(sum({digest}) filter (where {gone}), 0) as gone_total"
     )
+
+
+_FIRSTS = "(select * from unnest($2::text[], $3::int[], $4::bigint[]) as i(topic, partition, first)) i"
+_GONE = "position < coalesce(first, 0)"
+_OFFERED = f"from delivery d left join {_FIRSTS} using (topic, partition) where d.connection = $1 and topic = any($5)"
+
+
+def _places(firsts: Mapping[Partition, int]) -> tuple[list[str], list[int], list[int]]:
+    return [p.topic for p in firsts], [p.number for p in firsts], list(firsts.values())
+
+
+async def deliveries(
+    database: Database, connection: str, topics: Sequence[str], firsts: Mapping[Partition, int]
+) -> list[Any]:
+    """Rows by state and class, with the oldest arrival and the newest settlement of each.
+
+    `topics`: what the connection reads; `firsts`: the first offset that each partition still has.
+    """
+    rows: list[Any] = await database.fetch(
+        f"select state, class, min(first_seen) as oldest, max(settled_at) as newest, "
+        f"{_counted('event_id', _GONE)} {_OFFERED} group by state, class",
+        connection, *_places(firsts), list(topics), timeout=PATIENCE,
+    )  # fmt: skip
     return rows
+
+
+async def delivery_ids(
+    database: Database, connection: str, topics: Sequence[str], firsts: Mapping[Partition, int], *, gone: bool
+) -> AsyncIterator[str]:
+    """Events with a row; `gone`: only those whose record stood before the first offsets."""
+    query = f"select event_id as id {_OFFERED} and ({_GONE} or not $6)"
+    arguments = (*_places(firsts), list(topics), gone)
+    async for row in database.cursor(query, connection, *arguments, prefetch=_AT_ONCE, timeout=PATIENCE):
+        yield row["id"]
 
 
 async def known_deliveries(database: Database, connection: str, ids: Sequence[str]) -> set[str]:
@@ -35,22 +74,30 @@ async def known_deliveries(database: Database, connection: str, ids: Sequence[st
     return {row["event_id"] for row in rows}
 
 
-async def deliveries_before(database: Database, connection: str, firsts: Mapping[Partition, int]) -> AsyncIterator[str]:
-    """Events whose record stood before the given offsets."""
-    places = list(firsts)
-    arguments = ([p.topic for p in places], [p.number for p in places], [firsts[p] for p in places])
-    async for row in database.cursor(_BEFORE, connection, *arguments, prefetch=5000):
-        yield row["id"]
+_BEFORE = "($2::timestamptz is null or {at} < $2)"
 
 
-async def notifications(database: Database, connection: str) -> list[Any]:
-    """Rows by outcome."""
+async def notifications(database: Database, connection: str, before: datetime | None) -> list[Any]:
+    """Rows by outcome. What was received before that moment (None: all) may be gone from its topic."""
     rows: list[Any] = await database.fetch(
-        "select outcome as state, null as class, count(*) as n, min(received_at) as oldest, "
-        "max(settled_at) as newest from notification where connection = $1 group by outcome",
-        connection,
-    )
+        "select outcome as state, null as class, min(received_at) as oldest, max(settled_at) as newest, "
+        f"{_counted('delivery_id', _BEFORE.format(at='received_at'))} "
+        "from notification where connection = $1 group by outcome",
+        connection, before, timeout=PATIENCE,
+    )  # fmt: skip
     return rows
+
+
+async def notification_ids(
+    database: Database, connection: str, before: datetime | None, *, gone: bool
+) -> AsyncIterator[str]:
+    """Deliveries with a row; `gone`: only those received before that moment."""
+    query = (
+        "select delivery_id as id from notification where connection = $1 "
+        f"and ({_BEFORE.format(at='received_at')} or not $3)"
+    )
+    async for row in database.cursor(query, connection, before, gone, prefetch=_AT_ONCE, timeout=PATIENCE):
+        yield row["id"]
 
 
 async def known_notifications(database: Database, connection: str, ids: Sequence[str]) -> set[str]:
@@ -61,38 +108,37 @@ async def known_notifications(database: Database, connection: str, ids: Sequence
     return {row["delivery_id"] for row in rows}
 
 
-async def notifications_before(database: Database, connection: str, moment: datetime | None) -> AsyncIterator[str]:
-    """Deliveries received before that moment; None: all."""
-    async for row in database.cursor(
-        "select delivery_id as id from notification where connection = $1 "
-        "and ($2::timestamptz is null or received_at < $2)",
-        connection, moment, prefetch=5000,
-    ):  # fmt: skip
-        yield row["id"]
-
-
-async def snapshots(database: Database, connections: Sequence[str]) -> list[Any]:
-    """Rows by outcome."""
+async def unreadable(database: Database, connection: str, firsts: Mapping[Partition, int]) -> list[Any]:
+    """Letters about inbox records that are still there: a letter may leave its own topic before its record does."""
     rows: list[Any] = await database.fetch(
-        "select outcome as state, null as class, count(*) as n, min(at) as oldest, max(at) as newest from snapshot "
-        "where connection = any($1) group by outcome",
-        list(connections),
-    )
+        "select d.headers from dead_letter d "
+        f"join {_FIRSTS} on i.topic = d.topic and i.partition = d.partition and d.position >= i.first "
+        "where d.connection = $1 and d.stage = 'ingest' and d.class <> 'dependency'",
+        connection, *_places(firsts),
+    )  # fmt: skip
     return rows
+
+
+async def snapshots(database: Database, connections: Sequence[str], before: datetime | None) -> list[Any]:
+    """Rows by outcome. What was handled before that moment (None: all) may be gone from its topic."""
+    rows: list[Any] = await database.fetch(
+        "select outcome as state, null as class, min(at) as oldest, max(at) as newest, "
+        f"{_counted('id', _BEFORE.format(at='at'))} from snapshot where connection = any($1) group by outcome",
+        list(connections), before, timeout=PATIENCE,
+    )  # fmt: skip
+    return rows
+
+
+async def snapshot_ids(
+    database: Database, connections: Sequence[str], before: datetime | None, *, gone: bool
+) -> AsyncIterator[str]:
+    """Snapshots with a row; `gone`: only those handled before that moment."""
+    query = f"select id from snapshot where connection = any($1) and ({_BEFORE.format(at='at')} or not $3)"
+    async for row in database.cursor(query, list(connections), before, gone, prefetch=_AT_ONCE, timeout=PATIENCE):
+        yield row["id"]
 
 
 async def known_snapshots(database: Database, ids: Sequence[str]) -> set[str]:
     """Those of the snapshots that have a row."""
     rows = await database.fetch("select id from snapshot where id = any($1)", list(ids))
     return {row["id"] for row in rows}
-
-
-async def snapshots_before(
-    database: Database, connections: Sequence[str], moment: datetime | None
-) -> AsyncIterator[str]:
-    """Snapshots handled before that moment; None: all."""
-    async for row in database.cursor(
-        "select id from snapshot where connection = any($1) and ($2::timestamptz is null or at < $2)",
-        list(connections), moment, prefetch=5000,
-    ):  # fmt: skip
-        yield row["id"]

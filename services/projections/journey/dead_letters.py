@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from libs.runtime.database.pool import Pool
+from libs.runtime.kafka.letter_rows import INSERT_LETTER, letter_row
 from libs.runtime.kafka.records import Record
-from libs.runtime.kafka.stored_headers import headers_to_json, printable
 
 
 class DeadLetterIndex:
@@ -16,34 +16,12 @@ class DeadLetterIndex:
         self._pool = pool
 
     async def note(self, records: Sequence[Record]) -> None:
-        """Note a batch. A letter that was replayed and failed again is open again."""
-        rows = []
-        for record in records:
-            text = {name: printable(value) for name, value in record.text.items()}
-            place = f"{record.partition.topic}/{record.partition.number}/{record.offset}"
-            rows.append(
-                (
-                    text.get("dl-id") or place,
-                    text.get("dl-stage", "unknown"),
-                    text.get("dl-connection", "unknown"),
-                    text.get("root") or None,
-                    text.get("dl-class", "unknown"),
-                    text.get("dl-reason", "no reason given"),
-                    text.get("dl-fingerprint", ""),
-                    text.get("dl-orig-topic", record.partition.topic),
-                    int(text.get("dl-orig-partition", record.partition.number)),
-                    int(text.get("dl-orig-offset", record.offset)),
-                    record.key,
-                    record.value,
-                    headers_to_json(record.headers),
-                    record.written_at,
-                )
-            )
+        """Note a batch. A letter that was replayed and failed again is open again, with the bytes that failed."""
         await self._pool.executemany(
-            "insert into dead_letter (id, stage, connection, entity, class, reason, fingerprint, topic, partition, "
-            "position, key, value, headers, at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) "
-            "on conflict (id) do update set state = 'open', reason = excluded.reason, class = excluded.class, "
-            "fingerprint = excluded.fingerprint, at = excluded.at, settled_at = null, settled_by = null "
+            f"{INSERT_LETTER} on conflict (id) do update set state = 'open', reason = excluded.reason, "
+            "class = excluded.class, fingerprint = excluded.fingerprint, at = excluded.at, key = excluded.key, "
+            "value = excluded.value, headers = excluded.headers, topic = excluded.topic, "
+            "partition = excluded.partition, position = excluded.position, settled_at = null, settled_by = null "
             "where dead_letter.at < excluded.at",
-            rows,
+            [letter_row(record) for record in records],
         )
