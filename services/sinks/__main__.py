@@ -32,7 +32,8 @@ class Sinks:
         pool = await open_pool(settings.postgres, size=6 + 4 * len(connections), name=f"sinks-{self._vendor}")
         writer = Writer(settings.kafka)
         engines = [Engine(connection, settings, pool, writer) for connection in connections]
-        health = Health(settings.metrics_port, [engine.progress for engine in engines])
+        loops = [progress for engine in engines for progress in (engine.progress, engine.deliveries)]
+        health = Health(settings.metrics_port, loops)
         await health.start()
         try:
             await run_together(stopping, *(engine.run(stopping) for engine in engines))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -97,7 +98,7 @@ class _Stage:
         self.sent.append(call.step.name)
         return self.verdicts.pop(0) if self.verdicts else Done(f"remote-{len(self.sent)}")
 
-    async def look_up(self, _step: Any) -> Verdict | None:
+    async def look_up(self, _step: Any, _urgency: Any) -> Verdict | None:
         """Nothing is there."""
         return None
 
@@ -120,6 +121,8 @@ class _Stage:
     success = leave
 
     # The rules
+    started_at = datetime(2026, 11, 1, tzinfo=UTC)
+
     def against(self, _event: AnyEvent) -> str | None:
         """The rule set by the test."""
         return self.rule

@@ -119,17 +119,17 @@ class Attempts:
                 if resolved is not None:
                     return resolved
             elif step.ask_first and step.lookup is not None and not step.shared:  # those are asked for by the caller
-                found = await self._caller.look_up(step)
+                found = await self._caller.look_up(step, work.urgency)
                 if found is not None:
                     return found
         key = idempotency_key(self._connection, owner, step.name, work.generation)
         if not step.reads:
             work.called = True  # until the answer is here, it may have had its effect
-        verdict = await self._caller.perform(Call(ready, digest(owner, step.name)), key)
+        verdict = await self._caller.perform(Call(ready, digest(owner, step.name), work.urgency), key)
         if not isinstance(verdict, UnknownOutcome):
             work.called = False
         if isinstance(verdict, Conflict) and step.lookup is not None:
-            found = await self._caller.look_up(step)
+            found = await self._caller.look_up(step, work.urgency)
             return verdict if found is None else found
         return verdict
 
@@ -147,6 +147,6 @@ class Attempts:
             return None
         if step.lookup is not None:
             count(self._connection, "lookup").inc()
-            return await self._caller.look_up(step)
+            return await self._caller.look_up(step, work.urgency)
         count(self._connection, "nobody").inc()
         return Conflict("it was sent before, the answer is unknown, and the vendor cannot be asked")

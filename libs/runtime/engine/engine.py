@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -36,10 +36,12 @@ from libs.runtime.engine.ledger import Fenced, Ledger, Row
 from libs.runtime.engine.planning import Planner
 from libs.runtime.engine.remotes import Remotes
 from libs.runtime.engine.rules import Rules
+from libs.runtime.engine.spilling import note_what_must_spill
 from libs.runtime.engine.work import Work
 from libs.runtime.http.client import VendorClient
 from libs.runtime.kafka.reader import open_consumer
 from libs.runtime.kafka.records import Partition
+from libs.runtime.kafka.retention import retention_ms
 from libs.runtime.kafka.stored_headers import printable
 from libs.runtime.kafka.writer import Writer
 from libs.runtime.limits import shared_limiter
@@ -57,6 +59,8 @@ _WORTH_A_BATCH = 64
 _COMMIT_EVERY = 1.0  # seconds
 _REDRIVE_EVERY = 0.3  # seconds
 _BUG_TRIES = 3
+# While nothing is delivered: how often it is looked whether Kafka is about to delete what waits; seconds.
+_GUARD_EVERY = 30.0
 # With events in hand, no pause in force and nothing finished for that long, the process is not alive; seconds.
 _STUCK_AFTER = 300.0
 
@@ -79,6 +83,7 @@ class World:
 
     consumer: Callable[[KafkaSettings, str], Any] = open_consumer
     client: Callable[..., Any] = VendorClient
+    retention: Callable[[KafkaSettings, Sequence[str]], Awaitable[Mapping[str, int]]] = retention_ms
 
 
 @dataclass
@@ -133,12 +138,13 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
         client = self._world.client(
             connection, self._pool, timeout=settings.http_timeout_seconds, encryption_key=settings.encryption_key
         )
-        limiter = shared_limiter(connection, self._pool, settings)
+        self._limiter = limiter = shared_limiter(connection, self._pool, settings)
         caller = Caller(connection.id, self._target, client, limiter, self._pool)
         self._assemble(started_at, client, caller)
         loops = [asyncio.create_task(self._deliverer.settlements.run()) for _ in range(2)]
         loops += [asyncio.create_task(loop) for loop in (self._circuit.run(), self._circuit.watch_operator())]
-        loops += [asyncio.create_task(self._redrive(stopping)), *caller.loops()]
+        loops += [asyncio.create_task(self._redrive(stopping)), asyncio.create_task(self._guard_retention())]
+        loops += caller.loops()
         try:
             while not stopping.is_set():
                 try:
@@ -241,7 +247,8 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
         for owned in self._owned.values():
             owned.held_back = not owned.half_empty if owned.held_back else owned.full
             tp = TopicPartition(owned.partition.topic, owned.partition.number)
-            wanted = owned.held_back or owned.refused > 0 or owned.lost or not open_for_more
+            spilling = owned.spill_before > owned.read_to
+            wanted = owned.held_back or owned.refused > 0 or owned.lost or not (open_for_more or spilling)
             try:
                 if wanted and tp not in paused:
                     consumer.pause(tp)
@@ -259,7 +266,8 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
         """Show the age of the oldest event in hand, and notice when nothing is ever finished."""
         oldest = [ms for owned in self._owned.values() if (ms := owned.tracker.oldest_ms) is not None]
         OLDEST_AGE.labels(self.connection.id).set(max(0.0, time.time() - min(oldest) / 1000) if oldest else 0.0)
-        if not oldest or not self._circuit.closed or any(owned.refused for owned in self._owned.values()):
+        held_up = not self._circuit.closed or self._limiter.holds_up
+        if not oldest or held_up or any(owned.refused for owned in self._owned.values()):
             self.deliveries.alive()
 
     def _admit(self, tp: TopicPartition, messages: Sequence[Any]) -> None:
@@ -277,16 +285,21 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
             item = Item(owned, message.offset, order_key, key, value, tuple(message.headers))
             if owned.enqueue(item):
                 self._ready.append(item)
+        owned.read_to = messages[-1].offset + 1
 
     # Work -------------------------------------------------------------------------------------------------------
 
     def _go_on(self) -> None:
-        """Begin what can be begun now."""
-        while self._ready and self._admitting and self._circuit.closed and (room := self._load.room) > 0:
+        """Begin what can be begun now; while the connection is paused, only what must be moved out of Kafka."""
+        while self._ready and self._admitting and (room := self._load.room) > 0:
+            if not self._circuit.closed and not self._bring_forward_what_spills():
+                return
             if self._batches and (len(self._batches) >= _BATCHES or len(self._ready) < _WORTH_A_BATCH):
                 return  # what is ready gathers
             fresh: list[Item] = []
             while self._ready and len(fresh) < room:
+                if not self._circuit.closed and not self._ready[0].owned.must_spill(self._ready[0]):
+                    break
                 item = self._ready.popleft()
                 if item.row is not None:
                     self._begin_one(item.owned, self._follow_up(item, Redrive(item.row)))
@@ -299,6 +312,12 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
             batch = asyncio.create_task(self._take_in(fresh))
             self._batches.add(batch)
             batch.add_done_callback(partial(self._taken_in, events=len(fresh)))
+
+    def _bring_forward_what_spills(self) -> bool:
+        spilling = [item for item in self._ready if item.owned.must_spill(item)]
+        if spilling:
+            self._ready = deque((*spilling, *(item for item in self._ready if not item.owned.must_spill(item))))
+        return bool(spilling)
 
     def _taken_in(self, batch: asyncio.Task[None], events: int) -> None:
         self._batches.discard(batch)
@@ -491,6 +510,27 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
                 owned.locked.discard(order_key)
         except DATABASE_AWAY:
             return  # found again when it is back
+
+    # Retention --------------------------------------------------------------------------------------------------
+
+    async def _guard_retention(self) -> None:
+        """While nothing is delivered: move what Kafka would delete before long to rows of the ledger."""
+        while True:
+            await asyncio.sleep(_GUARD_EVERY)
+            if self._circuit.closed or not self._admitting:
+                continue
+            try:
+                await self.spill()
+            except (KafkaError, OSError, IllegalStateError) as error:
+                log.warning("retention cannot be looked at", connection=self.connection.id, error=type(error).__name__)
+
+    async def spill(self) -> None:
+        """Look now which records of a paused connection are about to be deleted, and let them be moved."""
+        kept = await self._world.retention(self._settings.kafka, consumed_topics(self.connection))
+        owned = [owned for owned in self._owned.values() if not owned.lost]
+        if await note_what_must_spill(self._consumer, owned, kept, int(time.time() * 1000)):
+            log.warning("records are moved from Kafka to the database", connection=self.connection.id)
+            await self._circuit.wake()  # those in hand that wait for the target are moved too
 
     # Ownership and commits --------------------------------------------------------------------------------------
 

@@ -56,8 +56,9 @@ class Owned:
     """A partition that this process owns, under an epoch.
 
     `locked`: order keys that wait behind something parked or dead. `redriving`: keys of which a row is in hand.
-    `spill_before`: records before this offset would be deleted by Kafka before the target is back; they become rows.
-    `refused`: dead letters that their topic does not take now; until it does, nothing more is read.
+    `read_to`: the offset after the last record that was read. `spill_before`: records before this offset would be
+    deleted by Kafka before the target is back; they become rows. `refused`: dead letters that their topic does not
+    take now; until it does, nothing more is read.
     """
 
     partition: Partition
@@ -70,6 +71,7 @@ class Owned:
     held_back: bool = False
     lost: bool = False
     lost_at: float = 0.0  # monotonic seconds
+    read_to: int = 0
     spill_before: int = 0
     refused: int = 0
     _lanes: dict[str, deque[Item]] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from libs.runtime.engine.lanes import Item
 from libs.runtime.engine.ledger import Ledger
 from libs.runtime.engine.remotes import Remotes
 from libs.runtime.engine.rules import Rules
+from libs.runtime.retention import maybe_forgotten
 
 UNREADABLE = (UnknownKind, UnknownSchemaVersion, MalformedEvent)
 
@@ -46,6 +47,10 @@ class Planner:
     def rule_against(self, event: AnyEvent) -> str | None:
         """The rule that keeps the event out, or None."""
         return self._rules.against(event)
+
+    def maybe_forgotten(self, event: AnyEvent) -> bool:
+        """Whether an event without a row may have had one that was pruned since."""
+        return maybe_forgotten(event.kind, event.occurred_at, datetime.now(UTC), self._rules.started_at)
 
     async def known(self, events: Sequence[AnyEvent]) -> Mapping[Ref, str]:
         """Remote ids that the plans of these events may rest on, asked for together."""

@@ -19,7 +19,7 @@ class Rules:
         self._locations = frozenset(connection.locations) if connection.locations is not None else None
         self._accounts = frozenset(connection.accounts) if connection.accounts is not None else None
         self._start = connection.start
-        self._started_at = started_at
+        self.started_at = started_at
 
     def against(self, event: AnyEvent) -> str | None:
         """The rule that keeps the event out, or None."""
@@ -39,7 +39,7 @@ class Rules:
         if self._start == "beginning":
             return False
         if self._start == "now":
-            return event.occurred_at < self._started_at
+            return event.occurred_at < self.started_at
         assert isinstance(self._start, date)
         day: date = getattr(event.data, "business_day", None) or event.occurred_at.date()
         return day < self._start

@@ -14,6 +14,7 @@ from libs.runtime.engine.lanes import Item
 from libs.runtime.engine.ledger import Entry, Row
 from libs.runtime.kafka.records import Partition
 from libs.runtime.kafka.stored_headers import printable
+from libs.runtime.limits import Urgency
 
 
 @dataclass(eq=False, slots=True)
@@ -50,6 +51,14 @@ class Work:
         except ValueError:
             return self.first_seen
         return moment if moment.tzinfo is not None else self.first_seen
+
+    @property
+    def urgency(self) -> Urgency:
+        """Live events go before parked ones, and those before what an operator has replayed."""
+        row = self.item.row
+        if row is None:
+            return Urgency.LIVE
+        return Urgency.REPLAY if row.class_ == "replay" else Urgency.REDRIVE
 
     @property
     def untouched(self) -> bool:

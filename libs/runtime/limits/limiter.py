@@ -115,6 +115,11 @@ class Limiter:
         """Leave to make one call now; waits for it when entered."""
         return Slot(self, urgency)
 
+    @property
+    def holds_up(self) -> bool:
+        """Whether somebody waits here for leave to call."""
+        return bool(self._line)
+
     def pause(self, seconds: float) -> None:
         """No call for that long: the vendor said so. Others who call the account learn of it within about a second."""
         until = time.monotonic() + seconds
