@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 from typing import Any, Literal
 
+import msgspec
 from pydantic import JsonValue
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 JSON = JsonValue
+
+_quick = msgspec.json.Decoder(float_hook=Decimal)
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,11 @@ class Request:
 
     def with_query(self, **more: str) -> Request:
         """The same request with further query parameters."""
-        return replace(self, query={**self.query, **more})
+        return Request(self.method, self.path, {**self.query, **more}, self.headers, self.json, self.form)
 
     def with_header(self, name: str, value: str) -> Request:
         """The same request with one more header."""
-        return replace(self, headers={**self.headers, name: value})
+        return Request(self.method, self.path, self.query, {**self.headers, name: value}, self.json, self.form)
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,10 @@ class Response:
     @cached_property
     def json(self) -> Any:
         """The body read as JSON with exact numbers (Decimal, int), or None when it is no JSON."""
+        try:
+            return _quick.decode(self.body)
+        except (ValueError, RecursionError):
+            pass  # perhaps only unusual: an integer of more than 64 bits, another encoding than UTF-8
         try:
             return json.loads(self.body, parse_float=Decimal)
         except (ValueError, RecursionError):

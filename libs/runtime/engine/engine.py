@@ -127,6 +127,8 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
         self._ready: deque[Item] = deque()
         self._batches: set[asyncio.Task[None]] = set()
         self._works: set[Work] = set()
+        self._going_on = False
+        self._seen_finished = 0
         self._ledger = Ledger(pool, connection.id, lease=settings.lease_seconds)
         self._drain_seconds = min(20.0, settings.http_timeout_seconds)
         self._admitting = True
@@ -266,8 +268,10 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
         """Show the age of the oldest event in hand, and notice when nothing is ever finished."""
         oldest = [ms for owned in self._owned.values() if (ms := owned.tracker.oldest_ms) is not None]
         OLDEST_AGE.labels(self.connection.id).set(max(0.0, time.time() - min(oldest) / 1000) if oldest else 0.0)
+        got_on = self.progress.finished != self._seen_finished
+        self._seen_finished = self.progress.finished
         held_up = not self._circuit.closed or self._limiter.holds_up
-        if not oldest or held_up or any(owned.refused for owned in self._owned.values()):
+        if got_on or not oldest or held_up or any(owned.refused for owned in self._owned.values()):
             self.deliveries.alive()
 
     def _admit(self, tp: TopicPartition, messages: Sequence[Any]) -> None:
@@ -313,6 +317,16 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
             self._batches.add(batch)
             batch.add_done_callback(partial(self._taken_in, events=len(fresh)))
 
+    def _go_on_soon(self) -> None:
+        """Go on once this round of the event loop is over: what ends in one round is followed by one batch."""
+        if not self._going_on:
+            self._going_on = True
+            asyncio.get_running_loop().call_soon(self._go_on_now)
+
+    def _go_on_now(self) -> None:
+        self._going_on = False
+        self._go_on()
+
     def _bring_forward_what_spills(self) -> bool:
         spilling = [item for item in self._ready if item.owned.must_spill(item)]
         if spilling:
@@ -357,7 +371,6 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
         self._load.share = sent / len(items)
         if at_once:
             await self._settle_at_once(at_once)
-        self.deliveries.done(len(items) - sent)
         self.progress.done(len(items) - sent)
 
     async def _settle_at_once(self, works: list[Work]) -> None:
@@ -388,7 +401,7 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
     def _ended(self, owned: Owned, task: asyncio.Task[None]) -> None:
         owned.tasks.discard(task)
         self._load.sending -= 1
-        self._go_on()
+        self._go_on_soon()
 
     async def _follow_up(self, item: Item, outcome: Outcome | Redrive) -> None:
         """What a batch left to do with one event, until it is at rest."""
@@ -416,7 +429,6 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
             self._lose(item.owned, fenced)
         finally:
             item.owned.redriving.discard(item.order_key)
-        self.deliveries.done(1)
         self.progress.done(1)
 
     async def _deal_with(self, item: Item, outcome: Outcome | Redrive) -> Outcome | Redrive:

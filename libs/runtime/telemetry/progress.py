@@ -17,16 +17,19 @@ class Progress:
     beat: float = field(default_factory=time.monotonic)
     finished: int = 0
 
+    def __post_init__(self) -> None:
+        self._last, self._records = LAST_PROGRESS.labels(self.name), RECORDS.labels(self.name)
+
     def alive(self) -> None:
         """The loop went round."""
         self.beat = time.monotonic()
-        LAST_PROGRESS.labels(self.name).set_to_current_time()
+        self._last.set_to_current_time()
 
     def done(self, n: int, seconds: float = 0.0) -> None:
         """`n` units of work were finished."""
         self.alive()
         self.finished += n
-        RECORDS.labels(self.name).inc(n)
+        self._records.inc(n)
 
     @property
     def stalled(self) -> bool:
