@@ -1,4 +1,7 @@
-"""A process that needs shared items: `python making_caller.py DSN URL NAME...`."""
+"""A process that needs shared items: `python -m tests.engine.making_caller DSN URL NAME...`.
+
+It says when it is ready, and begins when it is told a line.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,9 @@ async def main(dsn: str, url: str, names: list[str]) -> None:
     """Find or make all of them at once."""
     pool = await open_pool(dsn, size=4)
     async with calling(Vendor(url=url), pool) as caller:
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        await asyncio.to_thread(sys.stdin.readline)
         await asyncio.gather(*(perform(caller, shared_item(name)) for name in names))
     await pool.close()
 

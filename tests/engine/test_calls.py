@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -176,8 +177,15 @@ async def test_two_processes_make_a_shared_object_once(vendor: Vendor, pool: Any
     names = [f"sku-{n}" for n in range(12)]
     command = [sys.executable, "-m", "tests.engine.making_caller", database, vendor.url, *names]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    both = [await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment) for _ in range(2)]
-    assert [await process.wait() for process in both] == [0, 0]
+    both = [
+        await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment, stdin=PIPE, stdout=PIPE)
+        for _ in range(2)
+    ]
+    for process in both:
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"ready\n"
+    await asyncio.gather(*(process.communicate(b"go\n") for process in both))
+    assert [process.returncode for process in both] == [0, 0]
     assert sorted(vendor.made) == sorted(names)
     assert await pool.fetchval("select count(*) from creation_lease") == 0
 

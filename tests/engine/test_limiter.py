@@ -127,7 +127,7 @@ def test_a_call_counts_until_a_window_after_its_end() -> None:
     """Not from when it began: when in between it reached the vendor is not known."""
     budget = Budget()
     assert settle(budget, ask("a", calls=1, want=1), NOW).granted == 1
-    ended = NOW + SECOND // 2
+    ended = NOW + SECOND // 2 + 7
     at = ended + SECOND // 10
     assert settle(budget, ask("a", calls=1, want=1, ended=[at - ended]), at).granted == 0
     assert settle(budget, ask("a", calls=1, want=1), ended + SECOND - 1).granted == 0
