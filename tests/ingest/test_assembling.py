@@ -32,7 +32,7 @@ class _Vendor:
 
 def _assembler(pool: Any, answers: dict[str, Any]) -> Assembler:
     connection = parse_configuration(yaml.safe_dump(configuration("http://sandbox", 1))).connection("square-main")
-    settings: Any = SimpleNamespace(http_timeout_seconds=3.0, encryption_key=None)
+    settings: Any = SimpleNamespace(http_timeout_seconds=3.0, encryption_key=None, instance="test")
     assembler = Assembler(connection, pool, settings)
     assembler._client = _Vendor(answers)  # type: ignore[assignment]
     return assembler

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 
 
 class TargetLocks:
@@ -13,32 +12,55 @@ class TargetLocks:
     def __init__(self) -> None:
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}
 
-    def hold(self, keys: Sequence[str]) -> AsyncExitStack:
+    def hold(self, keys: Sequence[str]) -> Held:
         """Hold the locks of several keys; everybody takes them in one order, so that nobody waits in a circle."""
-        return _Held(self._locks, sorted(set(keys)))
+        return Held(self, keys if len(keys) == 1 else sorted(set(keys)))
 
-
-class _Held(AsyncExitStack):
-    def __init__(self, locks: dict[str, tuple[asyncio.Lock, int]], keys: Sequence[str]) -> None:
-        super().__init__()
-        self._all, self._keys = locks, keys
-
-    async def __aenter__(self) -> _Held:
+    async def take(self, key: str) -> None:
+        """Wait for one lock; to be followed by `let_go`."""
+        lock, users = self._locks.get(key) or (asyncio.Lock(), 0)
+        self._locks[key] = (lock, users + 1)
         try:
-            for key in self._keys:
-                lock, users = self._all.get(key, (asyncio.Lock(), 0))
-                self._all[key] = (lock, users + 1)
-                self.callback(self._forget, key)
-                await self.enter_async_context(lock)
+            await lock.acquire()
         except BaseException:
-            # Given up while waiting: what was taken so far is let go, or nobody would ever have it again.
-            await self.aclose()
+            self._forget(key)
             raise
-        return self
+
+    def let_go(self, key: str) -> None:
+        """Hand it to the next who waits."""
+        self._locks[key][0].release()
+        self._forget(key)
 
     def _forget(self, key: str) -> None:
-        lock, users = self._all[key]
+        lock, users = self._locks[key]
         if users == 1:
-            del self._all[key]
+            del self._locks[key]
         else:
-            self._all[key] = (lock, users - 1)
+            self._locks[key] = (lock, users - 1)
+
+
+class Held:
+    """Several locks, from entering to leaving."""
+
+    __slots__ = ("_keys", "_locks", "_taken")
+
+    def __init__(self, locks: TargetLocks, keys: Sequence[str]) -> None:
+        self._locks, self._keys, self._taken = locks, keys, 0
+
+    async def __aenter__(self) -> None:
+        try:
+            for key in self._keys:
+                await self._locks.take(key)
+                self._taken += 1
+        except BaseException:
+            # Given up while waiting: what was taken so far is let go, or nobody would ever have it again.
+            self._leave()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        while self._taken:
+            self._taken -= 1
+            self._locks.let_go(self._keys[self._taken])

@@ -142,6 +142,7 @@ class Limiter:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)
             self._leased_until = 0.0
+            self._most = self._started = 0
             await self._settle()
 
     # A call's way -----------------------------------------------------------------------------------------------

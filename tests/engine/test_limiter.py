@@ -1,0 +1,173 @@
+"""The parts of the limiter, each by itself: who goes first, what headers say, how leases and seats are divided."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import pytest
+
+from libs.connectors.contract.http import Response
+from libs.connectors.contract.manifest import Limits, Quota, Window
+from libs.runtime.limits import Limiter, Urgency
+from libs.runtime.limits.budget import SECOND, Ask, Budget, settle
+from libs.runtime.limits.limiter import OwnBudget
+from libs.runtime.limits.quota import pause_asked
+
+NOW = 1_700_000_000 * SECOND
+HUBSPOT = Quota(header="X-Left", otherwise_seconds=0.5)
+RESET = Quota(header="RateLimit-Remaining", reset="RateLimit-Reset")
+MILLIS = Quota(header="X-Left", reset="X-Reset", reset_in="milliseconds")
+EPOCH = Quota(header="X-Left", reset="X-Reset", reset_in="epoch")
+BUCKET = Quota(header="X-Bucket", says="used/allowed", otherwise_seconds=2)
+
+
+def ask(holder: str, *, calls: int = 10, concurrency: int = 8, **more: Any) -> Ask:
+    """A question about an account with one window of a second."""
+    told = {"windows": ((calls, SECOND),), "lease": 3 * SECOND, "longest_call": 2 * SECOND, "need": 1, **more}
+    return Ask(holder, concurrency=concurrency, **told)
+
+
+@pytest.mark.parametrize(
+    ("quota", "headers", "seconds"),
+    [
+        (HUBSPOT, {"x-left": "1"}, 0.0),
+        (HUBSPOT, {"x-left": "0"}, 0.5),
+        (HUBSPOT, {"x-left": "-3"}, 0.5),
+        (HUBSPOT, {}, 0.0),
+        (HUBSPOT, {"x-left": "none"}, 0.0),
+        (RESET, {"ratelimit-remaining": "0", "ratelimit-reset": "7"}, 7.0),
+        (RESET, {"ratelimit-remaining": "0", "ratelimit-reset": "soon"}, 1.0),
+        (MILLIS, {"x-left": "0", "x-reset": "1500"}, 1.5),
+        (EPOCH, {"x-left": "0", "x-reset": "1000012"}, 12.0),
+        (EPOCH, {"x-left": "0", "x-reset": "999000"}, 0.0),
+        (RESET, {"ratelimit-remaining": "0", "ratelimit-reset": "9e11"}, 86_400.0),
+        (BUCKET, {"x-bucket": "39/40"}, 0.0),
+        (BUCKET, {"x-bucket": "40/40"}, 2.0),
+        (BUCKET, {"x-bucket": "40"}, 0.0),
+    ],
+)
+def test_headers_that_say_that_no_call_is_left(quota: Quota, headers: dict[str, str], seconds: float) -> None:
+    """Until the reset if it is named, in whatever unit; what cannot be read says nothing."""
+    assert pause_asked(Response(200, headers), [quota], wall_clock=1_000_000.0) == seconds
+
+
+async def test_an_answer_that_leaves_no_call_holds_everybody() -> None:
+    """Nobody calls until the reset that the headers name."""
+    limiter = Limiter(Limits(), quotas=[MILLIS])
+    limiter.heed(Response(200, {"x-left": "0", "x-reset": "200"}))
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    async with limiter.slot():
+        assert loop.time() - begun >= 0.2
+
+
+async def test_the_urgent_go_first_and_nobody_waits_for_ever() -> None:
+    """What happens now before what is tried again before what is told again; one in eight is whoever waited longest."""
+    limiter = Limiter(Limits(concurrency=1))
+    order: list[Urgency] = []
+
+    async def call(urgency: Urgency) -> None:
+        async with limiter.slot(urgency):
+            order.append(urgency)
+
+    async with limiter.slot():
+        waiting = [asyncio.create_task(call(urgency)) for urgency in [*reversed(Urgency)] * 2]
+        await asyncio.sleep(0)
+        waiting += [asyncio.create_task(call(Urgency.LIVE)) for _ in range(20)]
+        await asyncio.sleep(0)
+    await asyncio.gather(*waiting)
+    assert [order[n] for n in (7, 15)] == [Urgency.REPLAY, Urgency.REDRIVE], "in the order in which they came"
+    assert order[:7] + order[8:15] + order[16:23] == sorted(order[:7] + order[8:15] + order[16:23])
+
+
+async def test_who_gives_up_waiting_takes_nothing_along() -> None:
+    """Cancelled while waiting, or at the very moment of being served: others get the seat and the call."""
+    limiter = Limiter(Limits(windows=(Window(calls=2, seconds=0.2),), concurrency=1))
+
+    async def call() -> None:
+        async with limiter.slot():
+            pass
+
+    async with limiter.slot():
+        early, served, last = (asyncio.create_task(call()) for _ in range(3))
+        await asyncio.sleep(0.02)
+        early.cancel()
+        await asyncio.sleep(0)
+    served.cancel()  # it has been let go, and has not run yet
+    async with asyncio.timeout(2):
+        await last
+    for task in (early, served):
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        assert task.cancelled()
+    async with asyncio.timeout(2):
+        await asyncio.gather(*(call() for _ in range(4)))
+
+
+async def test_what_is_not_needed_is_given_back() -> None:
+    """After some time without calls, and at the end, nothing is leased; what was called still counts."""
+    accounts = OwnBudget()
+    limits = Limits(windows=(Window(calls=50, seconds=60),), concurrency=4)
+    idle, ending = (Limiter(limits, accounts, holder=name) for name in ("idle", "ending"))
+    for limiter in (idle, ending):
+        async with limiter.slot():
+            assert limiter._holder in accounts._budget.holders
+    await ending.close()
+    assert list(accounts._budget.holders) == ["idle"]
+    async with asyncio.timeout(10):
+        while accounts._budget.holders:  # noqa: ASYNC110 - nobody tells of it
+            await asyncio.sleep(0.05)
+    (counted,) = accounts._budget.windows.values()
+    assert sum(counted.ended.values()) == 2
+
+
+def test_a_call_counts_until_a_window_after_its_end() -> None:
+    """Not from when it began: when in between it reached the vendor is not known."""
+    budget = Budget()
+    assert settle(budget, ask("a", calls=1, want=1), NOW).granted == 1
+    ended = NOW + SECOND // 2 + 7
+    at = ended + SECOND // 10
+    assert settle(budget, ask("a", calls=1, want=1, ended=[at - ended]), at).granted == 0
+    assert settle(budget, ask("a", calls=1, want=1), ended + SECOND - 1).granted == 0
+    assert settle(budget, ask("a", calls=1, want=1), ended + SECOND + SECOND // 50).granted == 1
+
+
+def test_what_a_process_took_along_counts_until_it_can_have_used_it() -> None:
+    """A lease, its longest call and a window later the calls of one who died are free again."""
+    budget = Budget()
+    assert settle(budget, ask("dead", want=10), NOW).granted == 10
+    for seconds in (1, 3, 5, 5.9):
+        assert settle(budget, ask("a", want=10), NOW + int(seconds * SECOND)).granted == 0
+    assert settle(budget, ask("a", want=10), NOW + 6 * SECOND + SECOND // 50).granted == 10
+
+
+def test_holders_share_what_is_free_and_the_urgent_go_first() -> None:
+    """Equals get equal parts; a live call goes before a replayed one; and after seven times it is the latter's turn."""
+    budget = Budget()
+    assert settle(budget, ask("full", want=10), NOW).granted == 10
+    for holder in ("a", "b"):
+        assert settle(budget, ask(holder, want=8), NOW).granted == 0
+    assert settle(budget, ask("full", held=2), NOW).granted == 0  # gives back eight
+    assert settle(budget, ask("a", want=8), NOW).granted == 4
+
+    budget = Budget()
+    settle(budget, ask("full", want=10), NOW)
+    settle(budget, ask("live", want=8), NOW)
+    settle(budget, ask("full", held=9), NOW)
+    granted = [settle(budget, ask("replay", want=1, urgency=int(Urgency.REPLAY)), NOW).granted for _ in range(8)]
+    assert granted == [0] * 7 + [1]
+
+
+def test_seats_are_never_too_many_and_go_round() -> None:
+    """Three processes, two seats: never three at a time, and within some seconds each has had one."""
+    budget, seats = Budget(), dict.fromkeys("abc", 0)
+    had = dict.fromkeys(seats, 0)
+    for step in range(40):
+        for name in seats:
+            question = ask(name, concurrency=2, need=2, seated=seats[name])
+            seats[name] = settle(budget, question, NOW + step * SECOND // 4).seats
+            had[name] += seats[name]
+            assert sum(holder.seats for holder in budget.holders.values()) <= 2
+    assert min(had.values()) >= 10, had
