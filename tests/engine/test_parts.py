@@ -132,6 +132,51 @@ async def test_one_offender_never_opens_the_circuit_and_several_do(pool: Any) ->
     prober.cancel()
 
 
+async def test_a_lone_offender_does_not_hold_the_circuit_either(pool: Any) -> None:
+    """After an outage an event that still fails by itself goes its own way: the others close the circuit."""
+    await pool.execute("insert into connection_state (connection) values ('c')")
+
+    async def probe() -> str | None:
+        return None
+
+    circuit = Circuit("c", pool, probe, probe_seconds=(0.01, 0.02))
+    prober = asyncio.create_task(circuit.run())
+    for number in range(10):
+        await circuit.failure(f"key-{number % 3}", "HTTP 500")
+    assert str(circuit.state) == "open"
+    for _ in range(500):
+        await asyncio.sleep(0.01)
+        if str(circuit.state) == "half_open":
+            break
+    for _ in range(3):
+        await circuit.failure("offender", "HTTP 500")
+        assert circuit.lone_offender("offender")
+    assert str(circuit.state) == "half_open"
+    for _ in range(6):
+        await circuit.success()
+    assert str(circuit.state) == "closed"
+    prober.cancel()
+
+
+async def test_who_gives_up_at_an_open_circuit_leaves(pool: Any) -> None:
+    """Whoever waits for the target can be called away, and takes no place."""
+    await pool.execute("insert into connection_state (connection) values ('c')")
+
+    async def probe() -> str | None:
+        return "down"
+
+    circuit = Circuit("c", pool, probe)
+    assert await circuit.ask() == "down"
+    called_away = False
+    waiting = asyncio.create_task(circuit.enter(lambda: called_away))
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    called_away = True
+    await circuit.wake()
+    assert await waiting is False
+    assert circuit._passing == 0
+
+
 def test_a_logged_exception_says_where_and_never_what() -> None:
     """Messages of exceptions quote data; logs name the type and the places."""
     err = io.StringIO()

@@ -42,7 +42,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """An answer. Header names are lower case."""
+    """An answer. Header names are asked for in lower case."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)

@@ -123,9 +123,11 @@ class Attempts:
                 if found is not None:
                     return found
         key = idempotency_key(self._connection, owner, step.name, work.generation)
+        trace_id = digest(owner, step.name) if step.batch else ""
+        call = Call(ready, trace_id, work.urgency)
         if not step.reads:
-            work.called = True  # until the answer is here, it may have had its effect
-        verdict = await self._caller.perform(Call(ready, digest(owner, step.name), work.urgency), key)
+            call.leaving = work.leaving
+        verdict = await self._caller.perform(call, key)
         if not isinstance(verdict, UnknownOutcome):
             work.called = False
         if isinstance(verdict, Conflict) and step.lookup is not None:

@@ -114,7 +114,9 @@ class BatchCalls:
         return {**dict.fromkeys(members, NOT_WAITED_FOR), **await self._read(sent, response)}
 
     def join(self, members: Sequence[Member]) -> Request:
-        """The request of a batch. Raises ConnectorFailed."""
+        """The request of a batch, which is sent at once. Raises ConnectorFailed."""
+        for member in members:
+            member.call.leaving()
         try:
             return self._batching.join(self._name, *_steps_and_ids(members))
         except Exception as error:

@@ -96,8 +96,10 @@ class Circuit:
         self._failing_keys.add(key)
         many = self._failures >= FAILURES_IN_A_ROW and len(self._failing_keys) >= KEYS_IN_A_ROW
         if self.state == "half_open":
-            self._reopened += 1
-            await self._become("open", reason)
+            # One event that fails by itself must not keep the others out: it takes two to open again.
+            if len(self._failing_keys) > 1:
+                self._reopened += 1
+                await self._become("open", reason)
         elif many and self.state == "closed":
             await self._become("open", reason)
 
@@ -131,6 +133,9 @@ class Circuit:
         log.warning("circuit", connection=self._connection, before=self.state, now=state, reason=reason)
         self.state, self.reason = state, reason
         self._allowed = 1 if state == "half_open" else 1_000_000
+        if state == "half_open":
+            self._failures = 0
+            self._failing_keys.clear()
         if state == "open":
             self._opened.set()
         self._show()

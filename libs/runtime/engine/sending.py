@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+
+from prometheus_client import Counter
 
 from libs.connectors.contract.http import Request, Response
 from libs.connectors.contract.target import AuthFailed, Outage, Step, Throttled, UnknownOutcome, Verdict
@@ -15,13 +18,18 @@ from libs.runtime.telemetry.metrics import ATTEMPTS, CALL_SECONDS
 _THROTTLED = 1.0
 
 
-@dataclass(frozen=True)
+def _unnoticed() -> None:
+    """Nobody wants to know."""
+
+
+@dataclass(eq=False, slots=True)
 class Call:
-    """A step ready to send. `trace_id` tells it apart within a batch."""
+    """A step ready to send. `trace_id` tells it apart within a batch. `leaving` is called right before it is sent."""
 
     step: Step
     trace_id: str
     urgency: Urgency = Urgency.LIVE
+    leaving: Callable[[], None] = _unnoticed
 
 
 class Nothing(Exception):
@@ -33,36 +41,50 @@ class Sender:
 
     def __init__(self, connection: str, client: VendorClient, limiter: Limiter) -> None:
         self.connection, self.client, self._limiter = connection, client, limiter
+        self._seconds = CALL_SECONDS.labels(connection)
+        self._verdicts: dict[type[Verdict], Counter] = {}
 
-    async def send(self, request: Request, *, reads: bool, urgency: Urgency = Urgency.LIVE) -> Response | Verdict:
+    async def send(
+        self,
+        request: Request,
+        *,
+        reads: bool,
+        urgency: Urgency = Urgency.LIVE,
+        leaving: Callable[[], None] = _unnoticed,
+    ) -> Response | Verdict:
         """The answer, or the verdict on having none."""
-
-        async def compose() -> Request:
-            return request
-
-        return await self.send_composed(compose, reads=reads, urgency=urgency)
+        async with self._limiter.slot(urgency):
+            leaving()
+            return await self._send(request, reads)
 
     async def send_composed(
         self, compose: Callable[[], Awaitable[Request]], *, reads: bool, urgency: Urgency
     ) -> Response | Verdict:
         """The same for a request that is made only when there is leave to send it. Raises what `compose` raises."""
+        async with self._limiter.slot(urgency):
+            return await self._send(await compose(), reads)
+
+    async def _send(self, request: Request, reads: bool) -> Response | Verdict:
+        began = time.perf_counter()
         try:
-            async with self._limiter.slot(urgency):
-                request = await compose()
-                with CALL_SECONDS.labels(self.connection).time():
-                    response = await self.client.send(request)
+            response = await self.client.send(request)
         except NotSent as error:
             return Outage(f"not reachable ({error})")
         except NoAnswer as error:
             return Outage(f"no answer ({error})") if reads else UnknownOutcome(f"no answer ({error})")
         except CredentialsRefused as error:
             return AuthFailed(str(error))
+        finally:
+            self._seconds.observe(time.perf_counter() - began)
         self._limiter.heed(response)
         return response
 
     def count(self, verdict: Verdict) -> Verdict:
         """Note a verdict; after a refusal for too many nobody calls for a while."""
-        ATTEMPTS.labels(self.connection, type(verdict).__name__).inc()
+        counter = self._verdicts.get(type(verdict))
+        if counter is None:
+            counter = self._verdicts[type(verdict)] = ATTEMPTS.labels(self.connection, type(verdict).__name__)
+        counter.inc()
         if isinstance(verdict, Throttled):
             self._limiter.pause(verdict.after if verdict.after is not None else _THROTTLED)
         return verdict

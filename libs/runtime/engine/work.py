@@ -65,6 +65,10 @@ class Work:
         """Whether it is certain that nothing of it was ever sent."""
         return not (self.called or self.doubtful or self.steps)
 
+    def leaving(self) -> None:
+        """A write goes out: until its answer is here, it may have had its effect."""
+        self.called = True
+
     def resume(self, row: Row) -> None:
         """Go on where an earlier run stopped: done steps are skipped, an open outcome is resolved first."""
         self.attempts, self.generation, self.first_seen = row.attempts, row.generation, row.first_seen

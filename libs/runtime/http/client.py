@@ -53,26 +53,41 @@ class VendorClient:
             headers = await self._credentials.headers()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise NotSent(f"no access token: {type(error).__name__}") from None
-        headers |= {"Accept": "application/json", **request.headers}
-        body: bytes | None = None
+        headers["Accept"] = "application/json"
+        if request.headers:
+            headers |= request.headers
+        body: bytes | dict[str, str] | None = None
         if request.json is not None:
             body = exact_json.encode(request.json)
             headers["Content-Type"] = "application/json"
+        elif request.form is not None:
+            body = dict(request.form)
         try:
             async with self._session.request(
                 request.method,
                 f"{self._base}{request.path}",
-                params=dict(request.query) or None,
-                data=dict(request.form) if request.form is not None else body,
+                params=request.query or None,
+                data=body,
                 headers=headers,
                 allow_redirects=False,
             ) as answer:
-                content = await answer.content.read(_MAX_ANSWER)
-                return Response(answer.status, {k.lower(): v for k, v in answer.headers.items()}, content)
+                return Response(answer.status, answer.headers, await _whole(answer))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NotSent(type(error).__name__) from None
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:  # noqa: UP041 - said for the reader
             raise NoAnswer(type(error).__name__) from None
+
+
+async def _whole(answer: aiohttp.ClientResponse) -> bytes:
+    """The answer's body, to its end. Raises NoAnswer when it is larger than any of the vendor's."""
+    chunks, size = [], 0
+    # `read(n)` gives what has arrived so far: an answer in pieces would be cut.
+    async for chunk in answer.content.iter_any():
+        size += len(chunk)
+        if size > _MAX_ANSWER:
+            raise NoAnswer(f"an answer of more than {_MAX_ANSWER} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 __all__ = ["CredentialsRefused", "NoAnswer", "NotSent", "VendorClient"]
