@@ -136,14 +136,17 @@ async def test_a_lone_offender_does_not_hold_the_circuit_either(pool: Any) -> No
     """After an outage an event that still fails by itself goes its own way: the others close the circuit."""
     await pool.execute("insert into connection_state (connection) values ('c')")
 
+    answer: list[str | None] = ["down"]
+
     async def probe() -> str | None:
-        return None
+        return answer[0]
 
     circuit = Circuit("c", pool, probe, probe_seconds=(0.01, 0.02))
     prober = asyncio.create_task(circuit.run())
     for number in range(10):
         await circuit.failure(f"key-{number % 3}", "HTTP 500")
     assert str(circuit.state) == "open"
+    answer[0] = None
     for _ in range(500):
         await asyncio.sleep(0.01)
         if str(circuit.state) == "half_open":
