@@ -27,8 +27,8 @@ class Vendor:
     """Takes batches of items, and single ones. What an item is called says what the vendor does with it.
 
     A batch with an item called `bad` or `taken` is refused as a whole, one with `crash` draws a 500. The first batch
-    call is 1: those in `mute` take effect and are never answered, those in `throttle` are refused for too many. Keys
-    are remembered.
+    call, and the first question, is 1: batches in `mute` take effect and are never answered, and those in `throttle`
+    are refused for too many. Keys are remembered.
     """
 
     made: list[str] = field(default_factory=list)
@@ -37,6 +37,7 @@ class Vendor:
     key_misused: bool = False
     mute: set[int] = field(default_factory=set)
     throttle: set[int] = field(default_factory=set)
+    asked: int = 0
     slow: float = 0.0
     url: str = ""
 
@@ -69,6 +70,9 @@ class Vendor:
 
     async def find(self, request: web.Request) -> web.Response:
         """Whether there is an item of that name."""
+        self.asked += 1
+        if self.asked in self.throttle:
+            return web.Response(status=429, headers={"Retry-After": "0.3"})
         await asyncio.sleep(self.slow)
         name = request.query["name"]
         return web.json_response({"id": f"id-{name}" if name in self.made else None})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -197,3 +198,14 @@ async def test_two_events_of_one_process_make_a_shared_object_once(vendor: Vendo
         verdicts = await asyncio.gather(*(perform(caller, shared_item("sku"), event) for event in ("sale-1", "sale-2")))
     assert vendor.made == ["sku"]
     assert sorted(v.already for v in verdicts if isinstance(v, Done)) == [False, True]
+
+
+async def test_a_question_that_is_throttled_holds_back_the_next_call(vendor: Vendor) -> None:
+    """Look-ups are calls too: what the vendor says to them is heeded."""
+    vendor.throttle = {1}
+    async with calling(vendor, None) as caller:
+        assert isinstance(await perform(caller, shared_item("sku")), Throttled)
+        begun = time.monotonic()
+        assert isinstance(await perform(caller, shared_item("sku")), Done)
+        assert time.monotonic() - begun >= 0.3
+    assert vendor.made == ["sku"]

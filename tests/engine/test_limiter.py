@@ -63,6 +63,22 @@ async def test_an_answer_that_leaves_no_call_holds_everybody() -> None:
         assert loop.time() - begun >= 0.2
 
 
+async def test_a_pause_ends_for_those_who_waited_before_it_began() -> None:
+    """They waited for a seat, then for the pause: after it somebody lets them go."""
+    limiter = Limiter(Limits(concurrency=1))
+
+    async def call() -> None:
+        async with limiter.slot():
+            pass
+
+    async with limiter.slot():
+        waiting = asyncio.create_task(call())
+        await asyncio.sleep(0.01)
+        limiter.pause(0.1)
+    async with asyncio.timeout(2):
+        await waiting
+
+
 async def test_the_urgent_go_first_and_nobody_waits_for_ever() -> None:
     """What happens now before what is tried again before what is told again; one in eight is whoever waited longest."""
     limiter = Limiter(Limits(concurrency=1))

@@ -19,6 +19,7 @@ from libs.connectors.contract.target import (
     Remote,
     Step,
     Target,
+    Throttled,
     UnknownOutcome,
     Verdict,
 )
@@ -130,7 +131,7 @@ class Caller:
             return None
         verdict = self._target.judge(asking, response) or judge_status(response, reads=True)
         # Only an answer that is one of the vendor's says that nothing was found; garbage with status 200 does not.
-        return self._target.found(step, response) if isinstance(verdict, Done) else verdict
+        return self._target.found(step, response) if isinstance(verdict, Done) else self._sender.count(verdict)
 
     async def probe(self, request: Request) -> str | None:
         """Ask the target something cheap; None when it answers and accepts our credentials, else the reason."""
@@ -147,7 +148,9 @@ class Caller:
             return None if again else f"credentials refused: {verdict.reason}"
         if isinstance(verdict, Outage | UnknownOutcome):
             return verdict.reason
-        return None  # it answers; even a throttled target is there
+        if isinstance(verdict, Throttled):
+            self._sender.count(verdict)  # it is there, and wants to be left alone
+        return None
 
     async def _send(self, call: Call, request: Request) -> Verdict:
         step = call.step

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterable
 from typing import Protocol
@@ -125,9 +126,8 @@ class Limiter:
         until = time.monotonic() + seconds
         if until > self._not_before:
             self._not_before = until
-            if not self._alone:
-                self._pause_untold = True
-                self._wake()
+            self._pause_untold = not self._alone
+            self._wake()
 
     def heed(self, response: Response) -> None:
         """Take in what an answer's headers say of the calls that are left."""
@@ -143,7 +143,9 @@ class Limiter:
             await asyncio.gather(self._keeping, return_exceptions=True)
             self._leased_until = 0.0
             self._most = self._started = 0
-            await self._settle()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LEASE):
+                    await self._settle()
 
     # A call's way -----------------------------------------------------------------------------------------------
 
