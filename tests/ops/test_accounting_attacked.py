@@ -161,6 +161,12 @@ async def test_a_set_back_group_and_a_topic_made_anew_are_read_again(whole: Inst
     found = (await _balances(accountant))[HUBSPOT]
     assert (found.offered, found.lost) == (1, 0)
     assert found.unoffered == 3, "rows of which no record is left although none can have expired"
+    # Rows older than all that the new topic has are of the old one: nobody needs to be woken for them any more.
+    await whole.pool.execute("update delivery set first_seen = now() - interval '2 hours', position = 900")
+    for number in range(8, 40):  # until each partition has one
+        await writer.send(*outgoing(sale(number)))
+    for each in (accountant, _accountant(whole)):
+        assert (await _sound(each))[HUBSPOT].aged_out == 3
 
 
 async def test_webhooks_that_cannot_be_read_are_received_too(whole: Installation, writer: Writer) -> None:
