@@ -14,7 +14,8 @@ from libs.runtime.configuration.model import Configuration
 from libs.runtime.database.pool import Pool
 from libs.runtime.kafka.records import readable
 from libs.runtime.kafka.stored_headers import headers_from_json
-from libs.runtime.kafka.writer import Writer
+from libs.runtime.kafka.topics import DLQ_INGEST, inbox
+from libs.runtime.kafka.writer import Outgoing, Writer
 from libs.runtime.settings import KafkaSettings
 from services.ops.patching import Assignment, CannotPatch, at, patched
 from services.ops.queries import audit, dead_letters
@@ -84,12 +85,14 @@ class DeadLetterWork:
             return await self._fetch_again(row, *root)
         if row["value"] is None or row["key"] is None:
             return "has no bytes left to send"
-        headers = [(n, v or b"") for n, v in stored_headers(row["headers"]) if not n.startswith("dl-")]
-        headers.append(("replayed-from", letter_id.encode()))
-        await writer.send(row["topic"], row["key"], row["value"], headers)
+        record = _as_webhook(row, self._known) if row["topic"] == DLQ_INGEST else _as_it_was(row)
+        if isinstance(record, str):
+            return record
+        record.headers.append(("replayed-from", letter_id.encode()))
+        await writer.send(*record)
         async with self._pool.acquire() as database, database.transaction():
             await dead_letters.settle_reading(database, letter_id, "replayed", self._who)
-            await audit.record(database, self._who, "dlq.replay", letter_id, {"topic": row["topic"]})
+            await audit.record(database, self._who, "dlq.replay", letter_id, {"topic": record.topic})
         return None
 
     async def _fetch_again(self, row: Any, root: tuple[str, str], type_: str) -> str | None:
@@ -167,6 +170,35 @@ def _deliveries(letters: Sequence[Any]) -> dict[str, list[str]]:
         if letter["stage"] == "delivery":
             by_connection.setdefault(letter["connection"], []).append(letter["id"])
     return by_connection
+
+
+def _as_it_was(row: Any) -> Outgoing:
+    """The record that a letter is about."""
+    headers = [(name, value or b"") for name, value in stored_headers(row["headers"]) if not name.startswith("dl-")]
+    return Outgoing(row["topic"], row["key"], row["value"], headers)
+
+
+def _as_webhook(row: Any, known: Configuration) -> Outgoing | str:
+    """A webhook that could not be read never was in an inbox: it is put there now, to be read anew. Or why not."""
+    if row["connection"] not in {connection.id for connection in known.sources()}:
+        return f"no source connection {row['connection']!r} is configured any more"
+    try:
+        body = exact_json.decode(row["value"])
+    except (exact_json.DecodeError, RecursionError):
+        return "is no JSON: it can only be discarded, and its object backfilled"
+    said = readable(stored_headers(row["headers"]))
+    kept = {name.removeprefix("vendor-"): value for name, value in said.items() if name.startswith("vendor-")}
+    headers = {
+        "connection": row["connection"], "delivery-id": row["id"], "via": "webhook",
+        "received-at": row["at"].isoformat(),
+        "content-type": "application/json",
+    }  # fmt: skip
+    return Outgoing(
+        inbox(known.connection(row["connection"]).vendor),
+        row["key"],
+        exact_json.encode({"headers": kept, "body": body}),
+        [(name, value.encode()) for name, value in headers.items()],
+    )
 
 
 def _asked_for(row: Any) -> tuple[tuple[str, str], str] | None:

@@ -45,7 +45,7 @@ class Pruner:
             if not await pruning.alone(database):
                 return {}
             old = {
-                "delivery": await pruning.old_deliveries(database, self._topic_ids.begins, _AT_MOST),
+                "delivery": await pruning.old_deliveries(database, self._topic_ids.firsts(), _AT_MOST),
                 "notification": await pruning.old_notifications(database, _AT_MOST),
                 "snapshot": await pruning.old_snapshots(database, _AT_MOST),
             }

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from libs.runtime.kafka.offsets import Standing, read_whole
 from libs.runtime.kafka.records import Partition, Record
@@ -97,6 +98,17 @@ class Unfinished:
     id: str
     spaces: tuple[str, ...]
     written_at: datetime | None
+
+
+class First(NamedTuple):
+    """The first record that a partition still has: its offset, and when it was written (None: not known, or none)."""
+
+    offset: int
+    at: datetime | None
+
+
+def _moment(milliseconds: int) -> datetime | None:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None
 
 
 def digest_of(name: str) -> int:
@@ -191,9 +203,8 @@ class TopicIds:
             self._spaces.setdefault(space, _Space()).add(digest)
             self._logs.setdefault((partition, space), _Log()).add(record.offset, digest, time)
         if record.offset >= finished.get(partition, 0):
-            written_at = datetime.fromtimestamp(time / 1000, UTC) if time else None
             tail = self._unfinished.setdefault(partition, deque())
-            tail.append(Unfinished(partition, record.offset, known.id, known.spaces, written_at))
+            tail.append(Unfinished(partition, record.offset, known.id, known.spaces, _moment(time)))
 
     def stand(self, stands: Mapping[Partition, Standing]) -> bool:
         """Forget what Kafka has deleted meanwhile. False: all is forgotten and has to be read again.
@@ -216,9 +227,17 @@ class TopicIds:
                 tail.popleft()
         return not afresh
 
-    def firsts(self, topics: Sequence[str]) -> dict[Partition, int]:
-        """The first offset that each partition of these topics still has."""
-        return {partition: first for partition, first in self.begins.items() if partition.topic in topics}
+    def firsts(self, topics: Sequence[str] | None = None) -> dict[Partition, First]:
+        """The first record that each partition of these topics (None: of all) still has."""
+        oldest: dict[Partition, int] = {}
+        for (partition, _), log in self._logs.items():
+            if log.times and log.times[0]:
+                oldest[partition] = min(log.times[0], oldest.get(partition, log.times[0]))
+        return {
+            partition: First(offset, _moment(oldest.get(partition, 0)))
+            for partition, offset in self.begins.items()
+            if topics is None or partition.topic in topics
+        }
 
     def ids(self, spaces: Sequence[str]) -> IdsRead:
         """What there is in these spaces."""
@@ -230,8 +249,7 @@ class TopicIds:
 
     def oldest(self, topics: Sequence[str]) -> datetime | None:
         """When the oldest record of these topics was written, as far as records tell; None: there is none."""
-        firsts = [log.times[0] for (partition, _), log in self._logs.items() if partition.topic in topics and log.times]
-        return datetime.fromtimestamp(min(firsts) / 1000, UTC) if firsts else None
+        return min((first.at for first in self.firsts(topics).values() if first.at is not None), default=None)
 
     def unfinished(self, spaces: Sequence[str], since: Mapping[Partition, int]) -> Iterator[Unfinished]:
         """Records at and behind these offsets, in order by partition."""

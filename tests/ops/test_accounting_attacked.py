@@ -161,6 +161,12 @@ async def test_a_set_back_group_and_a_topic_made_anew_are_read_again(whole: Inst
     found = (await _balances(accountant))[HUBSPOT]
     assert (found.offered, found.lost) == (1, 0)
     assert found.unoffered == 3, "rows of which no record is left although none can have expired"
+    # Rows older than all that the new topic has are of the old one: nobody needs to be woken for them any more.
+    await whole.pool.execute("update delivery set first_seen = now() - interval '2 hours', position = 900")
+    for number in range(8, 40):  # until each partition has one
+        await writer.send(*outgoing(sale(number)))
+    for each in (accountant, _accountant(whole)):
+        assert (await _sound(each))[HUBSPOT].aged_out == 3
 
 
 async def test_webhooks_that_cannot_be_read_are_received_too(whole: Installation, writer: Writer) -> None:
@@ -201,6 +207,34 @@ async def test_webhooks_that_cannot_be_read_are_received_too(whole: Installation
     for _ in range(10):
         assert (await _sound(accountant))[SQUARE].offered == 1
         await asyncio.sleep(0.3)
+
+
+async def test_a_webhook_that_was_not_understood_can_be_read_anew(whole: Installation) -> None:
+    """Corrected or understood after an upgrade, it goes through the inbox under the id of its letter, once."""
+    await whole.start("webhooks", "fetcher", "journey")
+    accountant, url = _accountant(whole), f"http://127.0.0.1:{whole.ports['http']}/webhooks/{SQUARE}"
+    for body in (b"{", b'{"merchant_id": "ML1"}'):
+        async with whole.http.post(url, data=body, headers=whole.square_signature(url, body)) as answer:
+            assert answer.status == 200
+    await whole.until(lambda: _count_is(whole, 2), "both are archived")
+    hopeless, letter = [
+        row["id"] for row in await whole.pool.fetch("select id from dead_letter order by length(value)")
+    ]
+    said = await till_aside("dlq", "replay", hopeless, "--yes")
+    assert said.code == 1
+    assert "no JSON" in said.err
+    changes = ["event_id=e1", "type=terminal.checkout.created", "created_at=2026-11-20T18:00:00Z", "data={}"]
+    edit = await till_aside("dlq", "edit", letter, *(part for change in changes for part in ("--set", change)), "--yes")
+    assert edit.code == 0, edit.err
+    assert (await till_aside("dlq", "replay", letter, "--yes")).code == 0
+
+    async def read() -> bool:
+        return await whole.count("select count(*) from notification where delivery_id = $1", letter) == 1
+
+    await whole.until(read, "it is a notification")
+    found = (await _sound(accountant))[SQUARE]
+    assert (found.offered, found.terms["unreadable"]) == (2, 1)
+    assert await whole.count("select count(*) from dead_letter") == 2
 
 
 async def _count_is(whole: Installation, number: int) -> bool:

@@ -7,11 +7,12 @@ same ids, while an equal count alone could hide a lost event behind a row that n
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from libs.runtime.database.pool import Connection as Database
 from libs.runtime.kafka.records import Partition
+from services.ops.topic_ids import First
 
 # A large ledger takes longer than a pool gives a statement; in seconds.
 PATIENCE = 900.0
@@ -32,37 +33,47 @@ def _counted(id_: str, gone: str) -> str:
     )
 
 
-_FIRSTS = "(select * from unnest($2::text[], $3::int[], $4::bigint[]) as i(topic, partition, first)) i"
-_GONE = "position < coalesce(first, 0)"
-_OFFERED = f"from delivery d left join {_FIRSTS} using (topic, partition) where d.connection = $1 and topic = any($5)"
+FIRSTS = """(select * from unnest($1::text[], $2::int[], $3::bigint[], $4::timestamptz[])
+    as i(topic, partition, first, oldest)) i"""
+# Its record stood before the first there is; or the row is older than that, since the topic was made anew.
+GONE = "(position < coalesce(first, 0) or first_seen < oldest)"
+_OFFERED = f"from delivery d left join {FIRSTS} using (topic, partition) where d.connection = $5 and topic = any($6)"
+# The clocks of who writes records and of the database may differ by as much.
+_CLOCKS = timedelta(hours=1)
 
 
-def _places(firsts: Mapping[Partition, int]) -> tuple[list[str], list[int], list[int]]:
-    return [p.topic for p in firsts], [p.number for p in firsts], list(firsts.values())
+def places(firsts: Mapping[Partition, First]) -> tuple[list[str], list[int], list[int], list[datetime | None]]:
+    """The arguments of `FIRSTS`."""
+    return (
+        [partition.topic for partition in firsts],
+        [partition.number for partition in firsts],
+        [first.offset for first in firsts.values()],
+        [first.at and first.at - _CLOCKS for first in firsts.values()],
+    )
 
 
 async def deliveries(
-    database: Database, connection: str, topics: Sequence[str], firsts: Mapping[Partition, int]
+    database: Database, connection: str, topics: Sequence[str], firsts: Mapping[Partition, First]
 ) -> list[Any]:
     """Rows by state and class, with the oldest arrival and the newest settlement of each.
 
-    `topics`: what the connection reads; `firsts`: the first offset that each partition still has.
+    `topics`: what the connection reads; `firsts`: the first record that each partition still has.
     """
     rows: list[Any] = await database.fetch(
         f"select state, class, min(first_seen) as oldest, max(settled_at) as newest, "
-        f"{_counted('event_id', _GONE)} {_OFFERED} group by state, class",
-        connection, *_places(firsts), list(topics), timeout=PATIENCE,
+        f"{_counted('event_id', GONE)} {_OFFERED} group by state, class",
+        *places(firsts), connection, list(topics), timeout=PATIENCE,
     )  # fmt: skip
     return rows
 
 
 async def delivery_ids(
-    database: Database, connection: str, topics: Sequence[str], firsts: Mapping[Partition, int], *, gone: bool
+    database: Database, connection: str, topics: Sequence[str], firsts: Mapping[Partition, First], *, gone: bool
 ) -> AsyncIterator[str]:
-    """Events with a row; `gone`: only those whose record stood before the first offsets."""
-    query = f"select event_id as id {_OFFERED} and ({_GONE} or not $6)"
-    arguments = (*_places(firsts), list(topics), gone)
-    async for row in database.cursor(query, connection, *arguments, prefetch=_AT_ONCE, timeout=PATIENCE):
+    """Events with a row; `gone`: only those whose record Kafka has deleted."""
+    query = f"select event_id as id {_OFFERED} and ({GONE} or not $7)"
+    arguments = (*places(firsts), connection, list(topics), gone)
+    async for row in database.cursor(query, *arguments, prefetch=_AT_ONCE, timeout=PATIENCE):
         yield row["id"]
 
 
@@ -108,13 +119,13 @@ async def known_notifications(database: Database, connection: str, ids: Sequence
     return {row["delivery_id"] for row in rows}
 
 
-async def unreadable(database: Database, connection: str, firsts: Mapping[Partition, int]) -> list[Any]:
+async def unreadable(database: Database, connection: str, firsts: Mapping[Partition, First]) -> list[Any]:
     """Letters about inbox records that are still there: a letter may leave its own topic before its record does."""
     rows: list[Any] = await database.fetch(
         "select d.headers from dead_letter d "
-        f"join {_FIRSTS} on i.topic = d.topic and i.partition = d.partition and d.position >= i.first "
-        "where d.connection = $1 and d.stage = 'ingest' and d.class <> 'dependency'",
-        connection, *_places(firsts),
+        f"join {FIRSTS} on i.topic = d.topic and i.partition = d.partition and d.position >= i.first "
+        "where d.connection = $5 and d.stage = 'ingest' and d.class <> 'dependency'",
+        *places(firsts), connection,
     )  # fmt: skip
     return rows
 

@@ -14,6 +14,8 @@ from libs.runtime.database.pool import Connection as Database
 from libs.runtime.database.pool import Pool
 from libs.runtime.kafka.records import Partition
 from libs.runtime.retention import LIGHT_KINDS, MONEY_REMEMBERED, OTHERS_REMEMBERED
+from services.ops.queries.accounting import FIRSTS, GONE, places
+from services.ops.topic_ids import First
 
 # Settled letters keep their bytes as long as topics with personal data keep their records.
 LETTER_BYTES_KEPT = timedelta(days=30)
@@ -28,17 +30,15 @@ _ONE_AT_A_TIME = 7_216
 # At rest, and nothing else of its key is still open. The newest that was delivered of a state stays for ever: by it an
 # older one that comes late is recognised.
 _OLD_DELIVERIES = f"""
-select d.connection, d.event_id as id, d.topic from delivery d
-join unnest($1::text[], $2::int[], $3::bigint[]) as i(topic, partition, first)
-    on i.topic = d.topic and i.partition = d.partition and d.position < i.first
-where d.state in ('delivered', 'superseded', 'filtered', 'shadowed', 'discarded')
-    and d.first_seen < now() - case when d.kind in ({_LIGHT}) then $5::interval else $4::interval end
+select d.connection, d.event_id as id from delivery d join {FIRSTS} using (topic, partition)
+where {GONE} and d.state in ('delivered', 'superseded', 'filtered', 'shadowed', 'discarded')
+    and d.first_seen < now() - case when d.kind in ({_LIGHT}) then $6::interval else $5::interval end
     and not exists (select 1 from delivery o where o.connection = d.connection and o.order_key = d.order_key
         and o.state in ('claimed', 'parked', 'dead'))
     and not (d.kind in ({_LIGHT}) and d.state in ('delivered', 'shadowed') and not exists (
         select 1 from delivery n where n.connection = d.connection and n.order_key = d.order_key
         and n.version > d.version and n.state in ('delivered', 'shadowed')))
-limit $6
+limit $7
 """
 
 _OLD_NOTIFICATIONS = """
@@ -72,12 +72,11 @@ async def no_more(database: Database) -> None:
     await database.execute("select pg_advisory_unlock($1)", _ONE_AT_A_TIME)
 
 
-async def old_deliveries(database: Database, firsts: Mapping[Partition, int], limit: int) -> list[Any]:
-    """Rows of the ledger whose time is over and whose record stood before the first that its partition still has."""
+async def old_deliveries(database: Database, firsts: Mapping[Partition, First], limit: int) -> list[Any]:
+    """Rows of the ledger whose time is over and whose record Kafka has deleted."""
     rows: list[Any] = await database.fetch(
-        _OLD_DELIVERIES, [p.topic for p in firsts], [p.number for p in firsts], list(firsts.values()),
-        MONEY_REMEMBERED, OTHERS_REMEMBERED, limit, timeout=_PATIENCE,
-    )  # fmt: skip
+        _OLD_DELIVERIES, *places(firsts), MONEY_REMEMBERED, OTHERS_REMEMBERED, limit, timeout=_PATIENCE
+    )
     return rows
 
 
