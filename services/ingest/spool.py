@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
+from typing import Any
 
+import asyncpg
 import structlog
 
 from libs.runtime.database.pool import DATABASE_AWAY, Pool
-from libs.runtime.kafka.publisher import Publisher
+from libs.runtime.engine.failpoints import failpoint
+from libs.runtime.kafka.publisher import Publisher, RecordRefused
+from libs.runtime.kafka.stored_headers import printable
 from libs.runtime.kafka.writer import KafkaAway
 from libs.runtime.telemetry.metrics import SPOOLED
 from libs.runtime.telemetry.progress import Progress
@@ -16,8 +21,20 @@ from services.ingest.inbox import InboxRecord
 
 log = structlog.get_logger()
 
-_AT_ONCE = 200
-_WAIT: tuple[type[BaseException], ...] = (KafkaAway, *DATABASE_AWAY)
+_AT_ONCE = 100
+# Seconds that Kafka has to confirm what is relayed. Long, since each further try makes another copy.
+_PATIENCE = 20.0
+# Seconds between tries when nothing moves, and between looks for what another process or an earlier run has left.
+_PAUSE, _SURVEY_EVERY = 1.0, 5.0
+# Seconds for which a record that Kafka refused is left alone.
+_REFUSED_RESTS = 300.0
+
+# Beside a server that is away: its disk is full, it is read-only, the table is locked.
+_DATABASE_FAILS: tuple[type[BaseException], ...] = (*DATABASE_AWAY, asyncpg.PostgresError)
+
+
+class NotKept(Exception):
+    """The database did not take the record in time, or not at all; the message names the reason, nothing of it."""
 
 
 class Spool:
@@ -25,53 +42,104 @@ class Spool:
 
     def __init__(self, pool: Pool, publisher: Publisher) -> None:
         self._pool, self._publisher = pool, publisher
+        self._waiting: set[str] = set()  # topics of which there may be records
         self._more = asyncio.Event()
+        # Until when (monotonic) a refused record is left alone. A restart forgets it and tries again.
+        self._refused: dict[int, float] = {}
         self.progress = Progress("spool")
 
-    async def keep(self, record: InboxRecord) -> None:
-        """Write a record down; raises what the database raises when it cannot."""
-        async with asyncio.timeout(3):
-            await self._pool.execute(
-                "insert into spool (topic, key, value, headers) values ($1, $2, $3, $4)",
-                record.topic, record.key, record.value, record.headers,
-            )  # fmt: skip
+    async def keep(self, record: InboxRecord, *, within: float) -> None:
+        """Write a record down; raises NotKept when it is not committed within that many seconds."""
+        try:
+            async with asyncio.timeout(within):
+                await self._pool.execute(
+                    "insert into spool (topic, key, value, headers) values ($1, $2, $3, $4)",
+                    record.topic, record.key, record.value,
+                    {name: printable(text) for name, text in record.headers.items()},
+                )  # fmt: skip
+        except _DATABASE_FAILS as error:
+            raise NotKept(type(error).__name__) from None
+        self._waiting.add(record.topic)
         self._more.set()
 
     async def relay(self, stopping: asyncio.Event) -> None:
-        """Pass spooled records on until stopped. Copies and order do no harm: ids and versions sort it out."""
-        while not stopping.is_set():
-            self.progress.alive()
-            try:
-                moved = await self._pass_on()
-            except _WAIT as error:
-                log.info("spool waits", error=type(error).__name__)
-                moved = 0
-            await self._measure()
-            if moved < _AT_ONCE:
+        """Pass spooled records on until stopped, then at once stop. Copies and order do no harm: ids and versions sort
+        it out. Several processes may relay at once; each takes rows that no other one has in hand."""
+        async with asyncio.TaskGroup() as group:
+            rounds = group.create_task(self._rounds())
+            await stopping.wait()
+            rounds.cancel()
+
+    async def _rounds(self) -> None:
+        """A drain for each topic that has records: one topic that takes nothing must not hold up the others."""
+        drains: dict[str, asyncio.Task[None]] = {}
+        next_survey = 0.0
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self.progress.alive()
+                if time.monotonic() >= next_survey:
+                    self._waiting |= await self._survey()
+                    next_survey = time.monotonic() + _SURVEY_EVERY
+                for topic in list(self._waiting):
+                    if topic not in drains or drains[topic].done():
+                        self._waiting.discard(topic)
+                        drains[topic] = group.create_task(self._drain(topic))
                 self._more.clear()
-                try:
-                    async with asyncio.timeout(1):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_PAUSE):
                         await self._more.wait()
-                except TimeoutError:
-                    continue
 
-    async def _measure(self) -> None:
-        with contextlib.suppress(*DATABASE_AWAY):
-            SPOOLED.set(await self._pool.fetchval("select count(*) from spool"))
+    async def _survey(self) -> set[str]:
+        try:
+            rows = await self._pool.fetch("select topic, count(*) as n from spool group by topic")
+        except _DATABASE_FAILS as error:
+            log.info("spool waits for the database", error=type(error).__name__)
+            return set()
+        SPOOLED.set(sum(row["n"] for row in rows))
+        return {row["topic"] for row in rows}
 
-    async def _pass_on(self) -> int:
+    async def _drain(self, topic: str) -> None:
+        """Pass on a topic's records until none is left."""
+        at_once = 1
+        while True:
+            try:
+                tried, moved = await self._pass_on(topic, at_once)
+            except _DATABASE_FAILS as error:
+                log.info("spool waits for the database", error=type(error).__name__)
+                return
+            if not tried:
+                return
+            # While nothing moves one record is the trial, so that an outage does not leave many copies behind.
+            at_once = _AT_ONCE if moved else 1
+            if not moved:
+                await asyncio.sleep(_PAUSE)
+
+    async def _pass_on(self, topic: str, at_once: int) -> tuple[int, int]:
+        """Relay the topic's oldest records; gives how many were tried, and how many of them Kafka has confirmed."""
+        now = time.monotonic()
+        self._refused = {number: until for number, until in self._refused.items() if until > now}
         async with self._pool.acquire() as database, database.transaction():
             rows = await database.fetch(
-                "select id, topic, key, value, headers from spool order by id limit $1 for update skip locked", _AT_ONCE
-            )
-            if rows:
-                async with asyncio.timeout(20):
-                    await asyncio.gather(
-                        *(
-                            self._publisher.publish(r["topic"], r["key"], r["value"], r["headers"], within=10)
-                            for r in rows
-                        )
-                    )
-                await database.execute("delete from spool where id = any($1)", [row["id"] for row in rows])
-        self.progress.done(len(rows))
-        return len(rows)
+                "select id, key, value, headers from spool where topic = $1 and id <> all($2::bigint[]) "
+                "order by id limit $3 for update skip locked",
+                topic, list(self._refused), at_once,
+            )  # fmt: skip
+            taken = await asyncio.gather(*(self._publish(topic, row) for row in rows))
+            done = [row["id"] for row, was_taken in zip(rows, taken, strict=True) if was_taken]
+            if done:
+                failpoint("inside_spool_relay")
+                await database.execute("delete from spool where id = any($1)", done)
+        self.progress.done(len(done))
+        return len(rows), len(done)
+
+    async def _publish(self, topic: str, row: Any) -> bool:
+        try:
+            await self._publisher.publish(topic, row["key"], row["value"], row["headers"], within=_PATIENCE)
+        except RecordRefused as error:
+            log.error("a spooled record is refused by kafka and stays in the spool", row=row["id"], error=str(error))
+            self._refused[row["id"]] = time.monotonic() + _REFUSED_RESTS
+        except KafkaAway as error:
+            log.info("spool waits for kafka", error=str(error))
+        else:
+            return True
+        return False
