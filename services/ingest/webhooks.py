@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
@@ -49,24 +48,18 @@ _LONGEST_WAIT = 1.5  # seconds
 _LEAST_FOR_SPOOL = 0.5
 
 
-@dataclass(frozen=True)
 class Door:
-    """One source connection's entrance."""
+    """One source connection's entrance, and what every webhook needs of it, looked up once."""
 
-    connection: Connection
-    source: Source
-    secrets: Mapping[str, str]
-
-    @property
-    def answer_budget(self) -> float:
-        """Seconds in which the vendor wants its answer."""
-        assert self.source.manifest.source is not None
-        return self.source.manifest.source.answer_budget_seconds
-
-    @property
-    def wait_for_kafka(self) -> float:
-        """Seconds after which the spool is used instead."""
-        return min(_LONGEST_WAIT, self.answer_budget * _KAFKA_SHARE)
+    def __init__(self, connection: Connection, source: Source, secrets: Mapping[str, str]) -> None:
+        self.connection, self.source, self.secrets = connection, source, secrets
+        facts = source.manifest.source
+        assert facts is not None
+        self.card_fields, self.not_cards = frozenset(facts.card_fields), frozenset(facts.not_cards)
+        self.account_key = str(connection.account_key)
+        # Seconds: in which the vendor wants its answer, and after which of them the spool is used instead of Kafka.
+        self.answer_budget = float(facts.answer_budget_seconds)
+        self.wait_for_kafka = min(_LONGEST_WAIT, self.answer_budget * _KAFKA_SHARE)
 
 
 class Webhooks:
@@ -109,17 +102,15 @@ class Webhooks:
 
     def _read_authentic(self, door: Door, headers: Mapping[str, str], body: bytes) -> InboxRecord:
         """The record to keep: an inbox record, or a dead letter for what cannot be read."""
-        facts = door.source.manifest.source
-        assert facts is not None
         name = door.connection.id
         kept = kept_headers(door.connection.vendor, headers)
         try:
-            clean = cut(exact_json.decode(body), card_fields=facts.card_fields, not_cards=facts.not_cards)
+            clean = cut(exact_json.decode(body), card_fields=door.card_fields, not_cards=door.not_cards)
         except TooDeep:
             # Its bytes were not searched to the bottom, so none of them are kept.
             return _unreadable(name, kept, None, "nested too deeply to be searched for card data; content not kept")
         except (exact_json.DecodeError, UnicodeDecodeError, RecursionError):
-            text = cut_text(body.decode("utf-8", "replace"), card_fields=facts.card_fields)
+            text = cut_text(body.decode("utf-8", "replace"), card_fields=door.card_fields)
             return _unreadable(name, kept, str(text.document).encode(), "not readable as JSON in UTF-8")
         for finding in clean.findings:
             CARD_DATA_CUT.labels(name, str(finding.rule)).inc()
@@ -139,7 +130,7 @@ class Webhooks:
             notification,
             delivery_id=identified.delivery_id or content_id("body", clean.document),
             type_=identified.type,
-            root_key=f"{door.connection.account_key}:{first.kind}:{first.id}" if first else "",
+            root_key=f"{door.account_key}:{first.kind}:{first.id}" if first else "",
             via="webhook",
             traceparent=traceparent(),
         )
