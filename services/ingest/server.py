@@ -107,4 +107,8 @@ async def serve(settings: ProcessSettings, configuration: Configuration, stoppin
     finally:
         await publisher.stop()
         await health.stop()
-        await pool.close()
+        try:
+            async with asyncio.timeout(5):
+                await pool.close()
+        except TimeoutError:
+            pool.terminate()  # a server that hangs; what it was to keep was not acknowledged

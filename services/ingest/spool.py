@@ -26,6 +26,8 @@ _AT_ONCE = 100
 _PATIENCE = 20.0
 # Seconds between tries when nothing moves, and between looks for what another process or an earlier run has left.
 _PAUSE, _SURVEY_EVERY = 1.0, 5.0
+# Seconds in which a relay stops; longer only when the database hangs, and then it is left behind.
+_STOP_SECONDS = 3.0
 # Seconds for which a record that Kafka refused is left alone.
 _REFUSED_RESTS = 300.0
 
@@ -50,25 +52,36 @@ class Spool:
 
     async def keep(self, record: InboxRecord, *, within: float) -> None:
         """Write a record down; raises NotKept when it is not committed within that many seconds."""
+        insert = asyncio.create_task(self._insert(record))
+        done, _ = await asyncio.wait([insert], timeout=within)
+        if not done:
+            # Cancelled but not waited for: a server that hangs does not answer the cancellation either.
+            insert.add_done_callback(lambda late: late.cancelled() or late.exception())
+            insert.cancel()
+            raise NotKept("TimeoutError")
         try:
-            async with asyncio.timeout(within):
-                await self._pool.execute(
-                    "insert into spool (topic, key, value, headers) values ($1, $2, $3, $4)",
-                    record.topic, record.key, record.value,
-                    {name: printable(text) for name, text in record.headers.items()},
-                )  # fmt: skip
+            insert.result()
         except _DATABASE_FAILS as error:
             raise NotKept(type(error).__name__) from None
         self._waiting.add(record.topic)
         self._more.set()
 
+    async def _insert(self, record: InboxRecord) -> None:
+        await self._pool.execute(
+            "insert into spool (topic, key, value, headers) values ($1, $2, $3, $4)",
+            record.topic, record.key, record.value,
+            {name: printable(text) for name, text in record.headers.items()},
+        )  # fmt: skip
+
     async def relay(self, stopping: asyncio.Event) -> None:
         """Pass spooled records on until stopped, then at once stop. Copies and order do no harm: ids and versions sort
         it out. Several processes may relay at once; each takes rows that no other one has in hand."""
-        async with asyncio.TaskGroup() as group:
-            rounds = group.create_task(self._rounds())
-            await stopping.wait()
-            rounds.cancel()
+        rounds, stopped = asyncio.create_task(self._rounds()), asyncio.create_task(stopping.wait())
+        await asyncio.wait([rounds, stopped], return_when=asyncio.FIRST_COMPLETED)
+        if rounds.done():
+            rounds.result()
+        rounds.cancel()
+        await asyncio.wait([rounds], timeout=_STOP_SECONDS)
 
     async def _rounds(self) -> None:
         """A drain for each topic that has records: one topic that takes nothing must not hold up the others."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache, partial
 
 import structlog
 from opentelemetry.trace import SpanKind
@@ -41,11 +42,9 @@ log = structlog.get_logger()
 MAX_BYTES = 2 * 1024 * 1024
 # What a record's value may have: the rest is for its key and headers.
 _MOST_KEPT = LARGEST_RECORD - 64 * 1024
-# Kafka's share of the vendor's answer budget; the rest is for the spool.
-_KAFKA_SHARE = 0.6
+# Shares of the vendor's answer budget, and what neither is waited for longer; the rest is for the way.
+_KAFKA_SHARE, _SPOOL_SHARE = 0.6, 0.3
 _LONGEST_WAIT = 1.5  # seconds
-# However long Kafka took, the spool gets so many seconds: a late 200 is worth more than a timely 503.
-_LEAST_FOR_SPOOL = 0.5
 
 
 class Door:
@@ -57,9 +56,16 @@ class Door:
         assert facts is not None
         self.card_fields, self.not_cards = frozenset(facts.card_fields), frozenset(facts.not_cards)
         self.account_key = str(connection.account_key)
-        # Seconds: in which the vendor wants its answer, and after which of them the spool is used instead of Kafka.
-        self.answer_budget = float(facts.answer_budget_seconds)
-        self.wait_for_kafka = min(_LONGEST_WAIT, self.answer_budget * _KAFKA_SHARE)
+        # Seconds after which the spool is used instead of Kafka, and after which it is given up as well.
+        self.wait_for_kafka = min(_LONGEST_WAIT, facts.answer_budget_seconds * _KAFKA_SHARE)
+        self.wait_for_spool = min(_LONGEST_WAIT, facts.answer_budget_seconds * _SPOOL_SHARE)
+        self._counted = cache(partial(WEBHOOKS.labels, connection.id))
+        self._seconds = WEBHOOK_SECONDS.labels(connection.id)
+
+    def count(self, outcome: str, seconds: float) -> None:
+        """Count an answer by its outcome, with the time it took."""
+        self._counted(outcome).inc()
+        self._seconds.observe(seconds)
 
 
 class Webhooks:
@@ -77,12 +83,11 @@ class Webhooks:
             return
         started = time.perf_counter()
         with span(f"webhook {door.connection.vendor}", SpanKind.SERVER, attributes={"tillstream.connection": name}):
-            status, outcome, message = await self._judge(door, scope, receive, started)
-        WEBHOOKS.labels(name, outcome).inc()
-        WEBHOOK_SECONDS.labels(name).observe(time.perf_counter() - started)
+            status, outcome, message = await self._judge(door, scope, receive)
+        door.count(outcome, time.perf_counter() - started)
         await answer(send, status, {"status": outcome} if status == 200 else {"error": message})
 
-    async def _judge(self, door: Door, scope: Scope, receive: Receive, started: float) -> tuple[int, str, str]:
+    async def _judge(self, door: Door, scope: Scope, receive: Receive) -> tuple[int, str, str]:
         headers = headers_of(scope)
         try:
             body = await read_body(headers, receive, MAX_BYTES)
@@ -98,7 +103,7 @@ class Webhooks:
         except SignatureInvalid:
             return 401, "forged", "the signature is missing or wrong"
         record = self._read_authentic(door, headers, body)
-        return await self._keep(door, record, started + door.answer_budget)
+        return await self._keep(door, record)
 
     def _read_authentic(self, door: Door, headers: Mapping[str, str], body: bytes) -> InboxRecord:
         """The record to keep: an inbox record, or a dead letter for what cannot be read."""
@@ -138,7 +143,7 @@ class Webhooks:
             return _unreadable(name, kept, None, "too large to be kept; content not kept")
         return record
 
-    async def _keep(self, door: Door, record: InboxRecord, deadline: float) -> tuple[int, str, str]:
+    async def _keep(self, door: Door, record: InboxRecord) -> tuple[int, str, str]:
         outcome = "unreadable" if record.topic == DLQ_INGEST else "accepted"
         if self._publisher.worth_trying(record.topic):
             try:
@@ -150,7 +155,7 @@ class Webhooks:
             else:
                 return 200, outcome, ""
         try:
-            await self._spool.keep(record, within=max(_LEAST_FOR_SPOOL, deadline - time.perf_counter()))
+            await self._spool.keep(record, within=door.wait_for_spool)
         except NotKept as error:
             log.error("webhook refused: neither Kafka nor the database takes it", error=str(error))
             return 503, "nowhere_to_keep", "cannot be kept at the moment; send it again"
