@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from itertools import islice
 from typing import Any
 
 import asyncpg
 import structlog
 
+from libs.runtime import exact_json
 from libs.runtime.database.pool import DATABASE_AWAY, Pool
 from libs.runtime.engine.failpoints import failpoint
 from libs.runtime.kafka.publisher import Publisher, RecordRefused
@@ -21,7 +23,8 @@ from services.ingest.inbox import InboxRecord
 
 log = structlog.get_logger()
 
-_AT_ONCE = 100
+# Records written or relayed together, and transactions that write at once: a server that hangs must not get them all.
+_AT_ONCE, _WRITERS = 100, 3
 # Seconds that Kafka has to confirm what is relayed. Long, since each further try makes another copy.
 _PATIENCE = 20.0
 # Seconds between tries when nothing moves, and between looks for what another process or an earlier run has left.
@@ -44,6 +47,8 @@ class Spool:
 
     def __init__(self, pool: Pool, publisher: Publisher) -> None:
         self._pool, self._publisher = pool, publisher
+        self._unwritten: dict[asyncio.Future[None], InboxRecord] = {}
+        self._writers: set[asyncio.Task[None]] = set()
         self._waiting: set[str] = set()  # topics of which there may be records
         self._more = asyncio.Event()
         # Until when (monotonic) a refused record is left alone. A restart forgets it and tries again.
@@ -52,26 +57,48 @@ class Spool:
 
     async def keep(self, record: InboxRecord, *, within: float) -> None:
         """Write a record down; raises NotKept when it is not committed within that many seconds."""
-        insert = asyncio.create_task(self._insert(record))
-        done, _ = await asyncio.wait([insert], timeout=within)
-        if not done:
-            # Cancelled but not waited for: a server that hangs does not answer the cancellation either.
-            insert.add_done_callback(lambda late: late.cancelled() or late.exception())
-            insert.cancel()
-            raise NotKept("TimeoutError")
+        kept = asyncio.get_running_loop().create_future()
+        self._unwritten[kept] = record
+        if len(self._writers) < _WRITERS:
+            self._writers.add(writer := asyncio.create_task(self._write()))
+            writer.add_done_callback(self._writers.discard)
         try:
-            insert.result()
+            async with asyncio.timeout(within):
+                await kept
         except _DATABASE_FAILS as error:
             raise NotKept(type(error).__name__) from None
+        finally:
+            self._unwritten.pop(kept, None)
         self._waiting.add(record.topic)
         self._more.set()
 
-    async def _insert(self, record: InboxRecord) -> None:
-        await self._pool.execute(
-            "insert into spool (topic, key, value, headers) values ($1, $2, $3, $4)",
-            record.topic, record.key, record.value,
-            {name: printable(text) for name, text in record.headers.items()},
-        )  # fmt: skip
+    async def _write(self) -> None:
+        """Commit what waits, together: while Kafka is away one transaction for each webhook would be too slow."""
+        while batch := dict(islice(self._unwritten.items(), _AT_ONCE)):
+            for kept in batch:
+                del self._unwritten[kept]
+            error = await self._insert(list(batch.values()))
+            for kept in batch:
+                if kept.done():
+                    continue
+                if error is None:
+                    kept.set_result(None)
+                else:
+                    kept.set_exception(error)
+
+    async def _insert(self, records: list[InboxRecord]) -> BaseException | None:
+        headers = [{name: printable(text) for name, text in record.headers.items()} for record in records]
+        try:
+            await self._pool.execute(
+                "insert into spool (topic, key, value, headers) "
+                "select t, k, v, h::jsonb "
+                "from unnest($1::text[], $2::bytea[], $3::bytea[], $4::text[]) as i(t, k, v, h)",
+                [record.topic for record in records], [record.key for record in records],
+                [record.value for record in records], [exact_json.encode(each).decode() for each in headers],
+            )  # fmt: skip
+        except _DATABASE_FAILS as error:
+            return error
+        return None
 
     async def relay(self, stopping: asyncio.Event) -> None:
         """Pass spooled records on until stopped, then at once stop. Copies and order do no harm: ids and versions sort
