@@ -7,6 +7,7 @@ of single values could take for card data. What such a pass points at is then re
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -19,6 +20,7 @@ _LEAST_NUMBER = 10 ** (SHORTEST - 1)
 # A longer integer than any id or number that is looked at here.
 _TOO_GREAT = 10**64
 _KNOWN_NAMES, _LONGEST_KNOWN_NAME = 4096, 64
+_KNOWN_WORDS, _WORD = 1024, re.compile("[a-z_]{16,40}")
 
 
 def _table(**signs: bytes) -> bytes:
@@ -40,8 +42,6 @@ _MARK = b"m"
 # What base64 is written in.
 _TOKENS = _table(w=_DIGITS + _LETTERS + b"+/_-")
 _LONG_TOKEN = b"w" * SHORTEST_BASE64
-# How a security code in words begins, in lower case.
-_CODES = (b"cv", b"cav2", b"card ")
 # Between two texts; stands for nothing in any of these, and a text that holds it is not glanced at.
 _BESIDE, _BESIDE_BYTE = "\x01", b"\x01"
 
@@ -55,6 +55,8 @@ class Glance:
         self._plain: set[str] = set()
         self._ids: set[str] = set()
         self._deciding: dict[str, Field] = {}
+        # Long words that come again and again, such as `partially_refunded`, and could be base64 but are not.
+        self._words: set[str] = set()
 
     def is_clean(self, document: Any) -> bool:
         """Whether a search would find nothing. False says only that it has to be searched."""
@@ -137,9 +139,11 @@ class Glance:
             return False
         data = joined.encode()
         numbers, tokens, lower = data.translate(_NUMBERS), data.translate(_TOKENS), data.lower()
-        looked_for = [(numbers, _LONG_NUMBER), (numbers, _MARK), (tokens, _LONG_TOKEN), *((lower, c) for c in _CODES)]
         seen: set[int] = set()
-        for where, what in looked_for:
+        for where, what in (
+            (numbers, _LONG_NUMBER), (numbers, _MARK), (tokens, _LONG_TOKEN),
+            (lower, b"cv"), (lower, b"cav2"), (lower, b"card "),
+        ):  # fmt: skip
             at = where.find(what)
             while at >= 0:
                 start = data.rfind(_BESIDE_BYTE, 0, at) + 1
@@ -154,7 +158,13 @@ class Glance:
 
     def _is_harmless(self, text: str) -> bool:
         """As the search of a single text would decide."""
-        return len(text) < SHORTEST_TEXT or is_harmless(text) or not clean(text, self._names).rules
+        if text in self._words or len(text) < SHORTEST_TEXT or is_harmless(text):
+            return True
+        if clean(text, self._names).rules:
+            return False
+        if len(self._words) < _KNOWN_WORDS and _WORD.fullmatch(text):
+            self._words.add(text)
+        return True
 
 
 def _is_small(number: Decimal | float) -> bool:
