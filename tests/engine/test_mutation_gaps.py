@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import pytest
 import yaml
-from starlette.requests import Request
 
 from libs.canonical.event import AnyEvent
 from libs.connectors.contract.http import Response
@@ -30,6 +29,7 @@ from libs.runtime.engine.work import Work
 from libs.runtime.http.answers import judge_status
 from libs.runtime.kafka.records import Partition
 from libs.runtime.kafka.writer import KafkaAway
+from services.ingest.spool import NotKept
 from services.ingest.webhooks import Door, Webhooks
 from tests.system.configuration import configuration
 from tests.system.sales import outgoing, sale
@@ -235,10 +235,14 @@ class _Intake:
             raise KafkaAway(f"not confirmed within {within} s")
         self.kept.append(topic)
 
-    async def keep(self, record: Any) -> None:
-        """Commit, or fail as a database does that is away."""
+    def worth_trying(self, _topic: str) -> bool:
+        """Nothing is known against it."""
+        return True
+
+    async def keep(self, record: Any, *, within: float) -> None:
+        """Commit, or not in time."""
         if not self.spool_takes:
-            raise OSError("connection refused")
+            raise NotKept(f"not committed within {within} s")
         self.kept.append(f"spool: {record.topic}")
 
 
@@ -255,15 +259,15 @@ async def _post(intake: _Intake) -> int:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    scope = {
-        "type": "http", "method": "POST", "path": "/webhooks/square-main", "query_string": b"", "headers": [],
-        "path_params": {"connection": "square-main"},
-    }  # fmt: skip
+    answers: list[Any] = []
+
+    async def send(message: Any) -> None:
+        answers.append(message)
+
     door = Door(connection, cast("Any", unsigned), {})
-    answer = await Webhooks({"square-main": door}, cast("Any", intake), cast("Any", intake)).receive(
-        Request(scope, receive)
-    )
-    return answer.status_code
+    webhooks = Webhooks({"square-main": door}, cast("Any", intake), cast("Any", intake))
+    await webhooks.receive("square-main", {"type": "http", "method": "POST", "headers": []}, receive, send)
+    return int(answers[0]["status"])
 
 
 @pytest.mark.parametrize(

@@ -11,16 +11,15 @@ from typing import Any
 
 from libs.runtime.carddata.fields import Field, FieldNames, below, by_field, field_names, is_no_card
 from libs.runtime.carddata.findings import REMOVED, Finding, Rule
+from libs.runtime.carddata.glance import Glance
 from libs.runtime.carddata.issuers import SHORTEST
-from libs.runtime.carddata.texts import clean, is_harmless
+from libs.runtime.carddata.texts import SHORTEST_TEXT, clean, is_harmless
 
 MAX_LEVELS = 64
 _LEAST_NUMBER = 10 ** (SHORTEST - 1)
 # Python writes no longer integer as text; JSON as we read it holds none.
 _MOST_DIGITS = 4000
 _GREATEST = 10**_MOST_DIGITS
-# Shorter texts hold neither a card number nor a named security code ("cvv 123").
-_SHORTEST_TEXT = 6
 # Read for every value: a global name is found faster than an enum's member.
 _TEXT, _CARD, _ID, _NUMBER_OF_CARD = Field.TEXT, Field.CARD, Field.ID, Field.NUMBER_OF_CARD
 _KNOWN_NAMES, _LONGEST_KNOWN_NAME = 4096, 64
@@ -71,6 +70,8 @@ class _Search:
 
     def __init__(self, names: FieldNames) -> None:
         self._names = names
+        # One level less, since it also glances at what is in a document.
+        self._glance = Glance(names, MAX_LEVELS - 1)
         self._known: dict[str, Field] = {}
         self._readers: dict[type, Callable[[Any, Field, list[_Found], int], Any]] = {
             str: self._text,
@@ -85,6 +86,12 @@ class _Search:
 
     def document(self, document: Any) -> Cut:
         """The whole document's result."""
+        if self._glance.is_clean(document):
+            return Cut(document)
+        return self.thoroughly(document)
+
+    def thoroughly(self, document: Any) -> Cut:
+        """The same, value by value."""
         found: list[_Found] = []
         clean_document = self._value(document, Field.TEXT, found, 1)
         findings = (Finding("".join(reversed(each.path)).removeprefix("."), each.rule) for each in found)
@@ -106,7 +113,9 @@ class _Search:
             before = len(found)
             child = known.get(name) or self._learn(name, renamed, found)
             reader = readers.get(type(item))
-            if reader is not None:
+            # An order's lines, say, when only something beside them is to be cut.
+            passed = level == 1 and not child.decides and self._glance.is_clean(item)
+            if reader is not None and not passed:
                 if field is not _TEXT or child is _NUMBER_OF_CARD:
                     child = below(field, child)
                 new = reader(item, child, found, level + 1)
@@ -137,7 +146,7 @@ class _Search:
                 return replaced.text
             if is_no_card(field, value):
                 return value
-        return value if len(value) < _SHORTEST_TEXT or is_harmless(value) else self._by_pattern(value, found)
+        return value if len(value) < SHORTEST_TEXT or is_harmless(value) else self._by_pattern(value, found)
 
     def _by_pattern(self, value: str, found: list[_Found]) -> str:
         cleaned = clean(value, self._names)
@@ -169,7 +178,7 @@ class _Search:
     def _learn(self, name: str, renamed: dict[str, str], found: list[_Found]) -> Field:
         """What the name means. A name that is itself card data is renamed, and not remembered."""
         field = self._names.field(name)
-        new = self._by_pattern(name, found) if len(name) >= _SHORTEST_TEXT else name
+        new = self._by_pattern(name, found) if len(name) >= SHORTEST_TEXT else name
         if new != name:
             renamed[name] = new
         elif len(name) <= _LONGEST_KNOWN_NAME:

@@ -57,7 +57,9 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/_\-]{16,}={0,2}")
 _DIGITS_IN_BASE64 = re.compile(r"[MNO][DTjz][AEIMQUYcgk][w-z0-5]")
 _URL_ALPHABET = str.maketrans("-_", "+/")
 _NO_DIGITS = bytes(byte for byte in range(256) if not 48 <= byte <= 57)
-_SHORTEST_BASE64 = 16
+SHORTEST_BASE64 = 16
+# Shorter texts hold neither a card number nor a named security code ("cvv 123").
+SHORTEST_TEXT = 6
 _EMV_HINT, _EMV_TRACK_HINT = b"\x5a", b"\x57"
 _SLICE, _OVERLAP = 65536, 256  # both divisible by four, so that slices stay aligned
 
@@ -113,7 +115,7 @@ def _pass(text: str, names: FieldNames, layer: int, named: bool, rules: list[Rul
     if layer < _LAYERS and size >= SHORTEST:
         if "%" in text and _PERCENT.search(text):
             text = _without_percent_encoded(text, names, layer, named, rules)
-        if size >= _SHORTEST_BASE64:
+        if size >= SHORTEST_BASE64:
             text = _BASE64.sub(lambda found: _without_base64(found[0], names, layer, rules), text)
     return text
 

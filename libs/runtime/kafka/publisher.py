@@ -1,82 +1,160 @@
-"""FastStream's broker as the writing shell of intake: one record a call, confirmed by all in-sync replicas."""
+"""How intake writes: one record a call, confirmed by all in-sync replicas, and no long waits while Kafka is away."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import structlog
-from aiokafka.errors import KafkaError
-from faststream.kafka import KafkaBroker
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    KafkaError,
+    MessageSizeTooLargeError,
+    OutOfOrderSequenceNumber,
+    ProducerClosed,
+    ProducerFenced,
+    UnknownProducerId,
+)
 
 from libs.runtime.kafka.writer import KafkaAway
 from libs.runtime.settings import KafkaSettings
 
 log = structlog.get_logger()
 
+# Bytes of the largest record that the topics take (`max.message.bytes`).
+LARGEST_RECORD = 4 * 1024 * 1024
+# Records of one partition travel together up to so many bytes; the default (16 KB) is one or two webhooks.
+_BATCH_BYTES = 256 * 1024
+
+# After one of these a producer takes nothing any more.
+_FATAL = (OutOfOrderSequenceNumber, ProducerClosed, ProducerFenced, UnknownProducerId)
+# So many records of a topic in a row unconfirmed, and it is left alone but for a trial every so many seconds.
+_MISSES = 3
+_TRIAL_SECONDS = 5.0
+
+
+class RecordRefused(KafkaAway):
+    """Kafka is there and will not take this record as it is; another one may be taken."""
+
+
+@dataclass
+class _Silence:
+    """A topic that did not confirm: records in a row, and when the next one may try."""
+
+    misses: int = 0
+    next_trial: float = 0.0
+
 
 class Publisher:
-    """Publishes records; starts without Kafka and connects when it is there.
-
-    `publish_batch` is not offered: it sends a batch of keyed records to one random partition.
-    """
+    """Publishes records; starts without Kafka, connects when it is there, and anew after a fatal error."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
         self._kafka = kafka
-        self.broker = KafkaBroker(
-            kafka.bootstrap,
-            acks="all",
-            enable_idempotence=True,
-            linger_ms=2,
-            request_timeout_ms=10_000,
-            max_request_size=4 * 1024 * 1024,
-            logger=None,
-            graceful_timeout=5,
-        )
-        self._connected = asyncio.Event()
+        self._producer: AIOKafkaProducer | None = None
+        self._connected, self._broken = asyncio.Event(), asyncio.Event()
+        self._silent: dict[str, _Silence] = {}
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin connecting; returns at once."""
-        self._task = asyncio.create_task(self._connect())
+        self._task = asyncio.create_task(self._stay_connected())
 
-    async def _connect(self) -> None:
+    async def _stay_connected(self) -> None:
+        while True:
+            self._producer = await self._connect()
+            self._connected.set()
+            await self._broken.wait()
+            log.warning("the producer is broken and made anew")
+            self._connected.clear()
+            self._broken.clear()
+            await self._close()
+
+    async def _connect(self) -> AIOKafkaProducer:
         pause = 0.2
         while True:
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self._kafka.bootstrap,
+                acks="all",
+                enable_idempotence=True,
+                linger_ms=2,
+                request_timeout_ms=10_000,
+                max_request_size=LARGEST_RECORD,
+                max_batch_size=_BATCH_BYTES,
+                **self._kafka.security,
+            )
             try:
-                await self.broker.start()
+                await producer.start()
             except (KafkaError, OSError) as error:
                 log.warning("kafka is away", error=type(error).__name__)
                 with contextlib.suppress(KafkaError, OSError):
-                    await self.broker.stop()
+                    await producer.stop()
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 5)
+            except asyncio.CancelledError:
+                await producer.stop()
+                raise
             else:
-                self._connected.set()
-                return
+                return producer
 
     async def stop(self) -> None:
-        """Flush and close, within five seconds."""
+        """Flush and close, within five seconds. What is unconfirmed then was not acknowledged to anybody."""
         if self._task is not None:
             self._task.cancel()
-        with contextlib.suppress(TimeoutError, KafkaError):
-            async with asyncio.timeout(5):
-                await self.broker.stop()
+            await asyncio.wait([self._task], timeout=1)
+        await self._close()
 
-    @property
-    def connected(self) -> bool:
-        """Whether a broker was reached since start."""
-        return self._connected.is_set()
+    async def _close(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            try:
+                async with asyncio.timeout(5):
+                    await producer.stop()
+            except (TimeoutError, KafkaError, OSError) as error:
+                log.warning("producer did not close in time", error=type(error).__name__)
 
-    async def publish(self, topic: str, key: bytes, value: bytes, headers: dict[str, str], *, within: float) -> None:
-        """Write one record and wait for its confirmation; raises KafkaAway after `within` seconds.
+    def worth_trying(self, topic: str) -> bool:
+        """Whether a record for the topic may be confirmed soon. Of a silent topic only one caller now and then hears
+        yes: its record is the trial, and everybody else need not wait for what will not come."""
+        silence = self._silent.get(topic)
+        if silence is None or silence.misses < _MISSES:
+            return True
+        now = time.monotonic()
+        if now < silence.next_trial:
+            return False
+        silence.next_trial = now + _TRIAL_SECONDS
+        return True
+
+    async def publish(self, topic: str, key: bytes, value: bytes, headers: Mapping[str, str], *, within: float) -> None:
+        """Write one record and wait for its confirmation; raises KafkaAway after `within` seconds, RecordRefused.
 
         A record that was not confirmed in time may still arrive: copies are recognised by id.
         """
+        encoded = [(name, text.encode()) for name, text in headers.items()]
         try:
             async with asyncio.timeout(within):
-                await self._connected.wait()
-                sent = await self.broker.publish(value, topic, key=key, headers=headers, no_confirm=True)
+                if self._producer is None:
+                    await self._connected.wait()
+                    assert self._producer is not None
+                sent = await self._producer.send(topic, value, key=key, headers=encoded)
+                # shield: giving up waiting must not cancel what the producer still has in hand
                 await asyncio.shield(sent)
+        except MessageSizeTooLargeError:
+            raise RecordRefused(f"{topic}: a record of {len(value)} bytes is too large") from None
         except (TimeoutError, KafkaError, OSError) as error:
+            # The bare base class is how aiokafka tells, from then on for ever, that its sending task has died.
+            if isinstance(error, _FATAL) or type(error) is KafkaError:
+                self._broken.set()
+            self._missed(topic)
             raise KafkaAway(f"{topic}: {type(error).__name__}") from None
+        if self._silent and self._silent.pop(topic, _Silence()).misses >= _MISSES:
+            log.info("kafka confirms again", topic=topic)
+
+    def _missed(self, topic: str) -> None:
+        silence = self._silent.setdefault(topic, _Silence())
+        silence.misses += 1
+        silence.next_trial = time.monotonic() + _TRIAL_SECONDS
+        if silence.misses == _MISSES:
+            log.warning("kafka does not confirm; webhooks go to the spool at once", topic=topic)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from opentelemetry import trace
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -47,8 +47,12 @@ def span(
     """A span, child of `traceparent` when given. Attributes hold ids of ours, never keys or data of people."""
     context = _propagator.extract({"traceparent": traceparent}) if traceparent else None
     if not _exporting:
-        with trace.use_span(_unseen(context)) as current:
+        current = _unseen(context)
+        token = attach(trace.set_span_in_context(current))
+        try:
             yield current
+        finally:
+            detach(token)
         return
     with _tracer.start_as_current_span(name, context=context, kind=kind, attributes=dict(attributes or {})) as current:
         yield current
@@ -66,6 +70,7 @@ def _unseen(context: Context | None) -> Span:
 
 def traceparent() -> str | None:
     """The current span as a `traceparent` header value."""
-    carrier: dict[str, str] = {}
-    _propagator.inject(carrier)
-    return carrier.get("traceparent")
+    current = trace.get_current_span().get_span_context()
+    if not current.is_valid:
+        return None
+    return f"00-{current.trace_id:032x}-{current.span_id:016x}-{current.trace_flags:02x}"
