@@ -23,6 +23,7 @@ from libs.canonical.money import Money
 from libs.runtime.business_clock import business_now
 from libs.runtime.configuration.model import BooksSettings
 from libs.runtime.database.pool import DATABASE_AWAY, Pool
+from libs.runtime.failpoints import failpoint
 from libs.runtime.kafka.writer import KafkaAway, Outgoing, Writer
 from libs.runtime.telemetry.metrics import DAYS
 from libs.runtime.telemetry.progress import Progress
@@ -173,6 +174,7 @@ class Closer:
                 *name, revision, event.id, event.model_dump_json().encode(), event.data.sales, event.data.refunds,
                 closed_by, now,
             )  # fmt: skip
+            failpoint("inside_day_close")
         DAYS.labels("first" if revision == 1 else "later").inc()
         log.info("day closed", location=day.location_id, day=str(day.business_day), revision=revision, events=len(rows))
 
@@ -204,6 +206,7 @@ class Closer:
             headers.append(("received-at", datetime.now(UTC).isoformat().encode()))
             messages.append(Outgoing("retail.days", key, value, headers))
         await self._writer.send_all(messages)
+        failpoint("after_day_published")
         await self._pool.executemany(
             "update day_close set published_at = now() where event_id = $1", [(row["event_id"],) for row in rows]
         )
