@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--exits", type=int, default=int(os.environ.get("TILLSTREAM_FAILPOINT_EXITS", "3")),
                         help="lives that end by themselves, a place (TILLSTREAM_FAILPOINT_EXITS)")  # fmt: skip
     parser.add_argument("--kills", type=int, default=int(os.environ.get("TILLSTREAM_FAILPOINT_KILLS", "1")),
-                        help="lives that are killed while held there, a place (TILLSTREAM_FAILPOINT_KILLS)")  # fmt: skip
+                        help="lives that are killed while held, a place (TILLSTREAM_FAILPOINT_KILLS)")  # fmt: skip
     parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED", "1")), help="repeats a run (SEED)")
     parser.add_argument("--folder", type=Path, default=LOCAL / "failpoints", help="for the stack, logs and marks")
     parser.add_argument("--json", type=Path, default=LOCAL / "chaos/failpoints.json", help="where the report goes")

@@ -39,8 +39,8 @@ def check_days(days: Mapping[str, DayClosed], stories: Sequence[Story], findings
     for (location, business_day, revision), times in revisions.items():
         findings.once(f"revision {revision} of {business_day} at {location}", times)
     posted: dict[Day, int] = defaultdict(int)
-    for day in days.values():
-        posted[day.location_id, str(day.business_day)] += _tendered(day)
+    for closed in days.values():
+        posted[closed.location_id, str(closed.business_day)] += _tendered(closed)
     for name, cents in paid.items():
         findings.same(f"payments of {name}", posted[name], cents)
 
