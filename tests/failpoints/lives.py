@@ -10,7 +10,10 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -30,7 +33,7 @@ BOOKS = "books"
 # Seconds for a life to come to its place, on a busy machine too.
 _PATIENCE = 120.0
 
-_POLITE: list[str] = sorted(connectors())  # imported before the first fork
+connectors()  # imported before the first fork
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["__main__", __name__])
@@ -64,11 +67,10 @@ class Lives:
         process = self._begin(service, self.settings, order, str(mark) if death.held else None)
         try:
             async with asyncio.timeout(_PATIENCE):
-                while process.is_alive() and not mark.exists():
-                    await asyncio.sleep(0.02)
+                await _until(lambda: mark.exists() or not process.is_alive())
                 if death.held:
                     process.kill()
-                    await _ended(process)
+                    await _until(lambda: not process.is_alive())
         except TimeoutError:
             process.kill()
             raise LifeFailed(f"{service} did not come to {order}\n{self._log_end(service)}") from None
@@ -85,7 +87,7 @@ class Lives:
         """End a life politely. Raises LifeFailed when it does not end well."""
         process.terminate()
         async with asyncio.timeout(60):
-            await _ended(process)
+            await _until(lambda: not process.is_alive())
         if process.exitcode != 0:
             raise LifeFailed(f"{service} ended with {process.exitcode}\n{self._log_end(service)}")
 
@@ -99,13 +101,14 @@ class Lives:
         return (self.folder / f"{service}.log").read_text(errors="replace")[-3000:]
 
 
-async def _ended(process: BaseProcess) -> None:
-    while process.is_alive():
+async def _until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - neither a file nor a process tells an event loop
         await asyncio.sleep(0.02)
 
 
 def _live(service: str, settings: ProcessSettings, order: str | None, mark: str | None, log: str) -> None:
     """All of a life, in the child."""
+    threading.Thread(target=_end_with_the_trial, daemon=True).start()
     with open(log, "ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -113,6 +116,13 @@ def _live(service: str, settings: ProcessSettings, order: str | None, mark: str 
     if order is not None:
         arm(order, mark)
     uvloop.run(_until_told(service, settings))
+
+
+def _end_with_the_trial() -> None:
+    """A trial that is killed leaves no lives behind."""
+    if (trial := multiprocessing.parent_process()) is not None:
+        wait([trial.sentinel])
+        os._exit(1)
 
 
 async def _until_told(service: str, settings: ProcessSettings) -> None:

@@ -168,13 +168,13 @@ class Closer:
             await database.execute(
                 "update book_entry set revision = $2 where event_id = any($1)", [r["event_id"] for r in rows], revision
             )
+            failpoint("inside_day_close")
             await database.execute(
                 "insert into day_close (account, location_id, business_day, currency, revision, event_id, value, "
                 "sales, refunds, closed_by, closed_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
                 *name, revision, event.id, event.model_dump_json().encode(), event.data.sales, event.data.refunds,
                 closed_by, now,
             )  # fmt: skip
-            failpoint("inside_day_close")
         DAYS.labels("first" if revision == 1 else "later").inc()
         log.info("day closed", location=day.location_id, day=str(day.business_day), revision=revision, events=len(rows))
 
