@@ -43,7 +43,7 @@ _AHEAD = 30
 _AT_ONCE = 6
 # The last lives are not to be disturbed by a busy machine.
 _CALM_MS = 10_000
-_REST_SECONDS = 300.0
+_STUCK_SECONDS = 40.0
 
 Say = Callable[[str], None]
 
@@ -157,39 +157,41 @@ class Trial:
     # Coming to rest ---------------------------------------------------------------------------------------------
 
     async def _settle_books(self) -> None:
-        async def settled() -> bool:
+        async def left() -> int:
             row = await self._ground.pool.fetchrow(
                 "select (select count(*) from book_entry where revision is not null) as entered, "
                 "(select count(*) from day_close where event_id is not null and published_at is null) as unpublished"
             )
-            return bool(row["entered"] == self._facts and not row["unpublished"])
+            return abs(self._facts - int(row["entered"])) + int(row["unpublished"])
 
-        await self._last_life(BOOKS, settled)
+        await self._last_life(BOOKS, left)
 
     async def _settle(self, service: str) -> None:
         connection = self._ground.configuration.connection(service)
         behind = sum(told.role == "poison" for told in self._stories) if service != JOURNAL else 0
 
-        async def settled() -> bool:
+        async def left() -> int:
             states = await self._ground.pool.fetchrow(
                 "select count(*) filter (where state = 'claimed') as claimed, "
                 "count(*) filter (where state = 'parked') as parked from delivery where connection = $1",
                 service,
             )
-            if states["claimed"] or states["parked"] > behind:
-                return False
             stands = await standing(self._ground.kafka, consumer_group(service), consumed_topics(connection))
-            return not any(stand.waiting for stand in stands.values())
+            waiting = sum(stand.waiting for stand in stands.values())
+            return int(states["claimed"]) + abs(int(states["parked"]) - behind) + waiting
 
         async with self._at_once:
-            await self._last_life(service, settled)
+            await self._last_life(service, left)
 
-    async def _last_life(self, service: str, settled: Callable[[], Awaitable[bool]]) -> None:
+    async def _last_life(self, service: str, left: Callable[[], Awaitable[int]]) -> None:
+        """A life that nothing ends, until nothing is left to do, or until it gets nowhere any more."""
         process = self._ground.lives.begin_last(service, session_timeout_ms=_CALM_MS)
-        deadline = time.monotonic() + _REST_SECONDS
-        while not await settled():
-            if time.monotonic() > deadline:
-                self._say(f"{service} does not come to rest: the counts will show it")
+        before, since = -1, time.monotonic()
+        while (now := await left()) != 0:
+            if now != before:
+                before, since = now, time.monotonic()
+            elif time.monotonic() - since > _STUCK_SECONDS:
+                self._say(f"{service} does not come to rest, {now} are left: the counts will show it")
                 break
             await asyncio.sleep(0.5)
         await self._ground.lives.end(service, process)
