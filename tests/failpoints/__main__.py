@@ -18,10 +18,13 @@ from tests.failpoints.report import table, write
 from tests.failpoints.trial import PLACES, Row, Trial, rows_of
 
 
-async def _try(rows: list[Row], folder: Path, *, exits: int, kills: int, seed: int) -> None:
+async def _try(rows: list[Row], asked: argparse.Namespace) -> None:
     vendors = {row.service: row.target for row in rows if row.target != "books"}
-    async with Ground(folder, vendors) as ground:
-        trial = Trial(ground, rows, exits=exits, kills=kills, seed=seed, say=lambda text: print(text, file=sys.stderr))
+    async with Ground(asked.folder, vendors) as ground:
+        trial = Trial(
+            ground, rows, exits=asked.exits, kills=asked.kills, seed=asked.seed, minutes=asked.minutes,
+            say=lambda text: print(text, file=sys.stderr, flush=True),
+        )  # fmt: skip
         await trial.run()
 
 
@@ -33,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         help="lives that end by themselves, a place (TILLSTREAM_FAILPOINT_EXITS)")  # fmt: skip
     parser.add_argument("--kills", type=int, default=int(os.environ.get("TILLSTREAM_FAILPOINT_KILLS", "1")),
                         help="lives that are killed while held, a place (TILLSTREAM_FAILPOINT_KILLS)")  # fmt: skip
+    parser.add_argument("--minutes", type=float, default=float(os.environ.get("MINUTES", "inf")),
+                        help="no more lives after that, and what was done is counted (MINUTES)")  # fmt: skip
     parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED", "1")), help="repeats a run (SEED)")
     parser.add_argument("--folder", type=Path, default=LOCAL / "failpoints", help="for the stack, logs and marks")
     parser.add_argument("--json", type=Path, default=LOCAL / "chaos/failpoints.json", help="where the report goes")
@@ -42,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = rows_of(asked.place or list(PLACES))
     began = time.monotonic()
     try:
-        asyncio.run(_try(rows, asked.folder, exits=asked.exits, kills=asked.kills, seed=asked.seed))
+        asyncio.run(_try(rows, asked))
         failed = []
     except* (LifeFailed, StackError) as group:
         failed = [str(error) for error in group.exceptions]

@@ -31,7 +31,7 @@ from services.projections.__main__ import books
 
 BOOKS = "books"
 # Seconds for a life to come to its place, on a busy machine too.
-_PATIENCE = 120.0
+_PATIENCE = 300.0
 
 connectors()  # imported before the first fork
 

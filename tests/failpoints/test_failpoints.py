@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -27,7 +28,7 @@ async def _try(folder: Path, rows: list[Row], **target_options: object) -> None:
         for row in rows:
             if target_options:
                 ground.targets.simulators[row.service].configure(target_options)
-        await Trial(ground, rows, exits=EXITS, kills=KILLS, seed=SEED, say=print).run()
+        await Trial(ground, rows, exits=EXITS, kills=KILLS, seed=SEED, minutes=math.inf, say=print).run()
     print(table(rows))
 
 
