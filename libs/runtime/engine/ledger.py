@@ -535,6 +535,7 @@ class Ledger:
 
     async def _keep_remote(self, database: Database, provides: dict[Ref, str]) -> None:
         if provides:
+            provides = dict(sorted(provides.items()))  # in one order everywhere, or two batches wait for each other
             await database.execute(
                 "insert into remote_object (connection, ref_kind, ref_key, remote_id) "
                 "select $1, * from unnest($2::text[], $3::text[], $4::text[]) "

@@ -23,6 +23,7 @@ from libs.canonical.money import Money
 from libs.runtime.business_clock import business_now
 from libs.runtime.configuration.model import BooksSettings
 from libs.runtime.database.pool import DATABASE_AWAY, Pool
+from libs.runtime.failpoints import failpoint
 from libs.runtime.kafka.writer import KafkaAway, Outgoing, Writer
 from libs.runtime.telemetry.metrics import DAYS
 from libs.runtime.telemetry.progress import Progress
@@ -167,6 +168,7 @@ class Closer:
             await database.execute(
                 "update book_entry set revision = $2 where event_id = any($1)", [r["event_id"] for r in rows], revision
             )
+            failpoint("inside_day_close")
             await database.execute(
                 "insert into day_close (account, location_id, business_day, currency, revision, event_id, value, "
                 "sales, refunds, closed_by, closed_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
@@ -204,6 +206,7 @@ class Closer:
             headers.append(("received-at", datetime.now(UTC).isoformat().encode()))
             messages.append(Outgoing("retail.days", key, value, headers))
         await self._writer.send_all(messages)
+        failpoint("after_day_published")
         await self._pool.executemany(
             "update day_close set published_at = now() where event_id = $1", [(row["event_id"],) for row in rows]
         )

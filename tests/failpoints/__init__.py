@@ -1,0 +1,1 @@
+"""A crash at every dangerous place loses nothing and doubles nothing: `python -m tests.failpoints`."""
