@@ -16,12 +16,16 @@ from bench.measuring import OURS, Comparison, Spread
 _RATIOS = {
     "throughput": "throughput ×\n(more is better)",
     "cpu": "CPU an event ×\n(less is better)",
+    "memory": "memory ×\n(less is better)",
+    "of_limit": "share of the\nlimit reached",
     "latency_p50": "p50 ×\n(less is better)",
     "latency_p99": "p99 ×\n(less is better)",
 }
 _FIGURES = {
     "events_per_second": "{:,.0f}/s",
     "cpu_ms_per_event": "{:.3f} ms CPU",
+    "memory_mb": "{:,.0f} MB",
+    "busiest_second": "{:,.0f} in the busiest second",
     "p50_ms": "p50 {:,.0f} ms",
     "p99_ms": "p99 {:,.0f} ms",
 }

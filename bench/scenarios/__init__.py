@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from bench.measuring import Comparison
-from bench.scenarios import deliveries, end_to_end, engine, ingest, transform
+from bench.scenarios import (
+    blocked_keys,
+    connections,
+    deliveries,
+    drain,
+    end_to_end,
+    engine,
+    ingest,
+    isolation,
+    replicas,
+    transform,
+)
 from bench.sizes import Sizes
 from bench.stand import Stand
 
@@ -16,5 +27,10 @@ SCENARIOS: Mapping[str, Scenario] = {
     "transform": transform.run,
     "engine": engine.run,
     "deliveries": deliveries.run,
+    "drain": drain.run,
+    "replicas": replicas.run,
+    "connections": connections.run,
+    "blocked-keys": blocked_keys.run,
+    "isolation": isolation.run,
     "end-to-end": end_to_end.run,
 }
