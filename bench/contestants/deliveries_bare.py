@@ -21,7 +21,8 @@ from bench.contestants.target import body
 from bench.contestants.task import CONCURRENCY, Progress, Task
 from libs.runtime import exact_json
 
-_IN_HAND = 2000  # as many as the engine takes
+# Enough for 32 lanes at any time; more would be work done before the clock starts.
+_IN_HAND, _AT_A_TIME = 600, 200
 _COMMIT_EVERY = 1.0  # seconds
 
 
@@ -114,7 +115,7 @@ async def _read(consumer: AIOKafkaConsumer, loop: _Loop) -> None:
     committed_at = time.monotonic()
     claiming: asyncio.Task[None] | None = None
     while True:
-        batch = await consumer.getmany(timeout_ms=100, max_records=500)
+        batch = await consumer.getmany(timeout_ms=100, max_records=_AT_A_TIME)
         reads = [read(record) for records in batch.values() for record in records]
         if claiming:
             await claiming

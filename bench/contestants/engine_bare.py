@@ -1,6 +1,6 @@
 """The bare loop for a target without calls: read a batch, claim it, settle it, commit. No lanes, no fence.
 
-The next batches are read and decoded while one is written. Without the ledger nothing is written at all.
+The next batch is read and decoded while one is written. Without the ledger nothing is written at all.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ async def run(task: Task, progress: Progress, stopping: asyncio.Event) -> None:
     """Read until told to stop."""
     pool = await open_bare_pool(task.postgres)
     consumer = bare_consumer(task)
-    batches: asyncio.Queue[_Batch] = asyncio.Queue(2)
+    batches: asyncio.Queue[_Batch] = asyncio.Queue(1)
     await consumer.start()
     writing = asyncio.create_task(
         _write(batches, BareLedger(pool, task.name) if task.ledger else None, consumer, progress)

@@ -1,8 +1,8 @@
-"""What is compared, by name; each is `run(stand, sizes) -> comparisons`."""
+"""What is compared, by name; each is `run(stand, sizes)` and gives comparisons, one with long cases case by case."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 from bench.measuring import Comparison
 from bench.scenarios import (
@@ -20,7 +20,8 @@ from bench.scenarios import (
 from bench.sizes import Sizes
 from bench.stand import Stand
 
-Scenario = Callable[[Stand, Sizes], Awaitable[Sequence[Comparison]]]
+_Found = Sequence[Comparison]
+Scenario = Callable[[Stand, Sizes], Awaitable[_Found] | AsyncIterator[_Found]]
 
 SCENARIOS: Mapping[str, Scenario] = {
     "ingest": ingest.run,
@@ -34,3 +35,13 @@ SCENARIOS: Mapping[str, Scenario] = {
     "isolation": isolation.run,
     "end-to-end": end_to_end.run,
 }
+
+
+async def comparisons(name: str, stand: Stand, sizes: Sizes) -> AsyncGenerator[_Found, None]:
+    """What a scenario finds, as it finds it; raises BenchFailed."""
+    running = SCENARIOS[name](stand, sizes)
+    if isinstance(running, AsyncIterator):
+        async for found in running:
+            yield found
+    else:
+        yield await running

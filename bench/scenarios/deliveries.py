@@ -5,7 +5,7 @@ All are measured at the target, and a contestant that breaks the order of a key 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -28,11 +28,10 @@ PEERS: Sequence[Peer] = (
 )
 
 
-async def run(stand: Stand, sizes: Sizes) -> Sequence[Comparison]:
+async def run(stand: Stand, sizes: Sizes) -> AsyncIterator[Sequence[Comparison]]:
     """The engine against a bare loop with the same ledger rows, one without any, and the peers that can be had."""
     peers, missing = _prepared() if sizes.peers else ([], {})
     referee = await appoint(stand)
-    found: list[Comparison] = []
     for case in sizes.deliveries:
         await stand.fresh([TOPIC, "dlq.bench"], case.partitions)
         await stand.fill(refunds(case.events))
@@ -46,9 +45,8 @@ async def run(stand: Stand, sizes: Sizes) -> Sequence[Comparison]:
         }
         rounds = await interleaved(contestants, sizes.rounds)
         notes = {"events": case.events, "partitions": case.partitions, "not_available": missing}
-        found += compare("deliveries", title, rounds, notes)
+        yield compare("deliveries", title, rounds, notes)
     await dismiss(stand, referee)
-    return found
 
 
 def _prepared() -> tuple[list[Peer], Mapping[str, str]]:
