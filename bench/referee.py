@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -80,14 +81,13 @@ def _cpu(processes: Sequence[Served]) -> float:
     return sum(process.cpu_seconds for process in processes)
 
 
-async def appoint(stand: Stand) -> Referee:
-    """Start the target; end it with `dismiss`."""
+@asynccontextmanager
+async def appointed(stand: Stand) -> AsyncIterator[Referee]:
+    """The target, for as long as it is needed."""
     port = free_port()
     served = await stand.serve("answerer", "bench.contestants.answerer", str(port), port=port)
-    return Referee(served, aiohttp.ClientSession())
-
-
-async def dismiss(stand: Stand, referee: Referee) -> None:
-    """Stop the target."""
-    await referee.http.close()
-    await stand.stop(referee.served)
+    try:
+        async with aiohttp.ClientSession() as http:
+            yield Referee(served, http)
+    finally:
+        await stand.stop(served)

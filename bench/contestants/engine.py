@@ -14,6 +14,7 @@ from libs.runtime.service import run_together
 from libs.runtime.settings import read_settings
 from libs.runtime.telemetry.logs import set_up_logs
 from libs.runtime.telemetry.tracing import set_up_tracing
+from services.sinks.__main__ import pool_size
 
 
 def _connection(task: Task, number: int, url: str | None) -> BenchConnection:
@@ -41,7 +42,7 @@ async def run(task: Task, progress: Progress, stopping: asyncio.Event) -> None:
     set_up_logs("bench")
     set_up_tracing("bench", None)
     connections = [_connection(task, number, url) for number, url in enumerate(task.urls or [None])]
-    pool = await open_pool(task.postgres, size=6 + 4 * len(connections), name="bench")  # as the sinks have it
+    pool = await open_pool(task.postgres, size=pool_size(len(connections)), name="bench")
     writer = Writer(task.kafka_settings)
     engines = [Engine(connection, read_settings(), pool, writer) for connection in connections]
     progress.finished = lambda: sum(engine.progress.finished for engine in engines)

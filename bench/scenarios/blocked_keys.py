@@ -15,7 +15,7 @@ from aiokafka.partitioner import murmur2
 
 from bench.contestants.task import TOPIC
 from bench.measuring import OURS, Comparison, Contestant, Run, compare, interleaved
-from bench.referee import appoint, dismiss
+from bench.referee import appointed
 from bench.scenarios.refunds import refund
 from bench.sizes import Sizes
 from bench.stand import PARTITIONS, Stand
@@ -40,22 +40,21 @@ async def run(stand: Stand, sizes: Sizes) -> Sequence[Comparison]:
     free = [refund(n, f"{_FREE}-{n // 2 // _PER_SALE}") for n in range(1, sizes.blocked_events, 2)]
     await stand.fill([record for pair in zip(held, free, strict=True) for record in pair])
     keys = sorted({refund(n, f"{_HELD}-{n}").key or b"" for n in range(sizes.blocked_keys)})
-    referee = await appoint(stand)
+    async with appointed(stand) as referee:
 
-    def contestant(blocked: Sequence[bytes]) -> Contestant:
-        async def once() -> Run:
-            name = f"blocked-{next(_numbers)}"
-            await _block(stand, f"{name}-0", blocked)
-            process = stand.endless("engine", name, urls=[referee.url(name)])
-            try:
-                return await referee.measure([process], name, len(free), of=_FREE)
-            finally:
-                await stand.stop(process)
+        def contestant(blocked: Sequence[bytes]) -> Contestant:
+            async def once() -> Run:
+                name = f"blocked-{next(_numbers)}"
+                await _block(stand, f"{name}-0", blocked)
+                process = stand.endless("engine", name, urls=[referee.url(name)])
+                try:
+                    return await referee.measure([process], name, len(free), of=_FREE)
+                finally:
+                    await stand.stop(process)
 
-        return once
+            return once
 
-    rounds = await interleaved({OURS: contestant(keys), "nothing blocked": contestant([])}, sizes.rounds)
-    await dismiss(stand, referee)
+        rounds = await interleaved({OURS: contestant(keys), "nothing blocked": contestant([])}, sizes.rounds)
     notes = {"blocked_keys": sizes.blocked_keys, "events_of_free_keys": len(free), "events_of_blocked_keys": len(held)}
     return compare("blocked-keys", f"{sizes.blocked_keys:,} keys blocked", rounds, notes)
 

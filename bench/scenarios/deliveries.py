@@ -15,7 +15,7 @@ from bench.peers.benthos import Benthos
 from bench.peers.kafka_connect import KafkaConnect
 from bench.peers.peer import Job, Peer, PeerMissing
 from bench.progress import say
-from bench.referee import Referee, appoint, dismiss
+from bench.referee import Referee, appointed
 from bench.scenarios.refunds import refunds
 from bench.sizes import Deliveries, Sizes
 from bench.stand import Served, Stand, free_port
@@ -31,22 +31,21 @@ PEERS: Sequence[Peer] = (
 async def run(stand: Stand, sizes: Sizes) -> AsyncIterator[Sequence[Comparison]]:
     """The engine against a bare loop with the same ledger rows, one without any, and the peers that can be had."""
     peers, missing = _prepared() if sizes.peers else ([], {})
-    referee = await appoint(stand)
-    for case in sizes.deliveries:
-        await stand.fresh([TOPIC, "dlq.bench"], case.partitions)
-        await stand.fill(refunds(case.events))
-        title = f"{case.answer_ms} ms, {case.partitions} partitions"
-        say(title)
-        contestants = {
-            OURS: _ours(stand, referee, case, "engine"),
-            "bare loop": _ours(stand, referee, case, "deliveries.bare"),
-            "bare, no ledger": _ours(stand, referee, case, "deliveries.bare", ledger=False),
-            **{peer.name: _peer(stand, referee, case, peer) for peer in peers},
-        }
-        rounds = await interleaved(contestants, sizes.rounds)
-        notes = {"events": case.events, "partitions": case.partitions, "not_available": missing}
-        yield compare("deliveries", title, rounds, notes)
-    await dismiss(stand, referee)
+    async with appointed(stand) as referee:
+        for case in sizes.deliveries:
+            await stand.fresh([TOPIC, "dlq.bench"], case.partitions)
+            await stand.fill(refunds(case.events))
+            title = f"{case.answer_ms} ms, {case.partitions} partitions"
+            say(title)
+            contestants = {
+                OURS: _ours(stand, referee, case, "engine"),
+                "bare loop": _ours(stand, referee, case, "deliveries.bare"),
+                "bare, no ledger": _ours(stand, referee, case, "deliveries.bare", ledger=False),
+                **{peer.name: _peer(stand, referee, case, peer) for peer in peers},
+            }
+            rounds = await interleaved(contestants, sizes.rounds)
+            notes = {"events": case.events, "partitions": case.partitions, "not_available": missing}
+            yield compare("deliveries", title, rounds, notes)
 
 
 def _prepared() -> tuple[list[Peer], Mapping[str, str]]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bench.contestants.task import TOPIC
 from bench.measuring import OURS, Comparison, Run, Spread
 from bench.progress import say
-from bench.referee import appoint, dismiss
+from bench.referee import appointed
 from bench.scenarios.refunds import refunds
 from bench.sizes import Sizes
 from bench.stand import BenchFailed, Stand
@@ -20,22 +20,21 @@ async def run(stand: Stand, sizes: Sizes) -> Sequence[Comparison]:
     events, limit = sizes.drain
     await stand.fresh([TOPIC, "dlq.bench"])
     await stand.fill(refunds(events))
-    referee = await appoint(stand)
-    rounds: list[Run] = []
-    busiest: list[float] = []
-    for number in range(sizes.drain_rounds):
-        name = f"drain-{number}"
-        url = referee.url(name, answer_ms=_ANSWER_MS)
-        engine = stand.endless("engine", name, urls=[url], calls_per_second=limit)
-        try:
-            rounds.append(await referee.measure([engine], name, events))
-        finally:
-            await stand.stop(engine)
-        busiest.append((await referee.told(name))["busiest_second"])
-        if busiest[-1] > limit:
-            raise BenchFailed(f"{busiest[-1]} calls in one second, {limit} allowed")
-        say(f"round {number + 1} of {sizes.drain_rounds}: {rounds[-1].rate:,.1f}/s of {limit}/s allowed")
-    await dismiss(stand, referee)
+    async with appointed(stand) as referee:
+        rounds: list[Run] = []
+        busiest: list[float] = []
+        for number in range(sizes.drain_rounds):
+            name = f"drain-{number}"
+            url = referee.url(name, answer_ms=_ANSWER_MS)
+            engine = stand.endless("engine", name, urls=[url], calls_per_second=limit)
+            try:
+                rounds.append(await referee.measure([engine], name, events))
+            finally:
+                await stand.stop(engine)
+            busiest.append((await referee.told(name))["busiest_second"])
+            if busiest[-1] > limit:
+                raise BenchFailed(f"{busiest[-1]} calls in one second, {limit} allowed")
+            say(f"round {number + 1} of {sizes.drain_rounds}: {rounds[-1].rate:,.1f}/s of {limit}/s allowed")
     against = "the limit"
     ours = {
         "events_per_second": Spread.of([run.rate for run in rounds]),

@@ -13,7 +13,7 @@ from itertools import count
 from bench.contestants.task import TOPIC
 from bench.measuring import OURS, Comparison, compare_latencies, turned
 from bench.progress import say
-from bench.referee import Referee, appoint, dismiss
+from bench.referee import Referee, appointed
 from bench.scenarios.refunds import refunds
 from bench.sizes import Sizes
 from bench.stand import BenchFailed, Stand, free_port
@@ -36,12 +36,13 @@ _BESIDE: Mapping[str, tuple[int | None, ...]] = {
 async def run(stand: Stand, sizes: Sizes) -> Sequence[Comparison]:
     """The first connection's latencies; all three get the same events at the same pace."""
     per_second, _ = sizes.isolation
-    referee = await appoint(stand)
-    rounds: list[dict[str, list[float]]] = []
-    for number in range(sizes.isolation_rounds):
-        rounds.append({who: await _once(stand, referee, sizes, _BESIDE[who]) for who in turned(list(_BESIDE), number)})
-        say(f"round {number + 1} of {sizes.isolation_rounds}")
-    await dismiss(stand, referee)
+    async with appointed(stand) as referee:
+        rounds: list[dict[str, list[float]]] = []
+        for number in range(sizes.isolation_rounds):
+            rounds.append(
+                {who: await _once(stand, referee, sizes, _BESIDE[who]) for who in turned(list(_BESIDE), number)}
+            )
+            say(f"round {number + 1} of {sizes.isolation_rounds}")
     notes = {"samples_a_round": len(rounds[0][OURS]), "healthy_ms": _HEALTHY_MS, "slow_ms": _SLOW_MS}
     return [compare_latencies("isolation", f"{per_second}/s beside dead and slow", _AGAINST, rounds, notes)]
 

@@ -12,7 +12,7 @@ import asyncpg
 
 from bench.contestants.task import TOPIC
 from bench.measuring import Comparison, Contestant, Run, compare, interleaved, versus
-from bench.referee import appoint, dismiss
+from bench.referee import appointed
 from bench.scenarios.refunds import refunds
 from bench.sizes import Sizes
 from bench.stand import Stand
@@ -24,27 +24,26 @@ _numbers = count(1)
 
 async def run(stand: Stand, sizes: Sizes) -> Sequence[Comparison]:
     """The events come when every process owns its share: nobody is timed while the group still moves."""
-    referee = await appoint(stand)
-    records = refunds(sizes.replica_events)
+    async with appointed(stand) as referee:
+        records = refunds(sizes.replica_events)
 
-    def contestant(replicas: int) -> Contestant:
-        async def once() -> Run:
-            name = f"replicas-{next(_numbers)}"
-            await stand.fresh([TOPIC, "dlq.bench"], _PARTITIONS)
-            urls = [referee.url(name, answer_ms=_ANSWER_MS)]
-            engines = [stand.endless("engine", name, urls=urls) for _ in range(replicas)]
-            try:
-                await _shared(stand, name, replicas)
-                await stand.fill(records)
-                return await referee.measure(engines, name, sizes.replica_events)
-            finally:
-                await stand.stop(*engines)
+        def contestant(replicas: int) -> Contestant:
+            async def once() -> Run:
+                name = f"replicas-{next(_numbers)}"
+                await stand.fresh([TOPIC, "dlq.bench"], _PARTITIONS)
+                urls = [referee.url(name, answer_ms=_ANSWER_MS)]
+                engines = [stand.endless("engine", name, urls=urls) for _ in range(replicas)]
+                try:
+                    await _shared(stand, name, replicas)
+                    await stand.fill(records)
+                    return await referee.measure(engines, name, sizes.replica_events)
+                finally:
+                    await stand.stop(*engines)
 
-        return once
+            return once
 
-    names = {replicas: _name(replicas) for replicas in sizes.replicas}
-    rounds = await interleaved({names[n]: contestant(n) for n in sizes.replicas}, sizes.rounds)
-    await dismiss(stand, referee)
+        names = {replicas: _name(replicas) for replicas in sizes.replicas}
+        rounds = await interleaved({names[n]: contestant(n) for n in sizes.replicas}, sizes.rounds)
     one, *more = names.values()
     notes = {"events": sizes.replica_events, "partitions": _PARTITIONS, "answer_ms": _ANSWER_MS}
     return [each for name in more for each in compare("replicas", name, versus(rounds, name, one), notes)]
