@@ -7,14 +7,20 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.progress import say
+
 
 @dataclass(frozen=True)
 class Run:
-    """One run: events handled in that many seconds, for that many CPU seconds of the process that handled them."""
+    """One run: events handled in that many seconds, for that many CPU seconds of the processes that handled them.
+
+    `memory_mb` is the most that was seen of their resident memory, 0 where nobody looked.
+    """
 
     events: int
     seconds: float
     cpu_seconds: float
+    memory_mb: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -80,12 +86,23 @@ OURS = "tillstream"
 
 async def interleaved(contestants: Mapping[str, Contestant], rounds: int) -> list[dict[str, Run]]:
     """Each contestant once a round, one at a time; the order turns, so that nobody always comes first."""
-    names = list(contestants)
     results = []
     for number in range(rounds):
-        turned = names[number % len(names) :] + names[: number % len(names)]
-        results.append({name: await contestants[name]() for name in turned})
+        found = {name: await contestants[name]() for name in turned(list(contestants), number)}
+        say(f"round {number + 1} of {rounds}: " + ", ".join(f"{name} {run.rate:,.0f}/s" for name, run in found.items()))
+        results.append(found)
     return results
+
+
+def turned(names: Sequence[str], round_number: int) -> list[str]:
+    """The contestants in the order of that round."""
+    first = round_number % len(names)
+    return [*names[first:], *names[:first]]
+
+
+def versus(rounds: Sequence[Mapping[str, Run]], ours: str, *others: str) -> list[dict[str, Run]]:
+    """The same rounds with one of the contestants in our place, and of the others only these."""
+    return [{OURS: each[ours], **{other: each[other] for other in others}} for each in rounds]
 
 
 def compare(
@@ -98,13 +115,13 @@ def compare(
             case,
             other,
             {
-                "throughput": Spread.of([each[OURS].rate / each[other].rate for each in rounds]),
-                "cpu": Spread.of([each[OURS].cpu_per_event / each[other].cpu_per_event for each in rounds]),
+                name: Spread.of([figure(each[OURS]) / figure(each[other]) for each in rounds])
+                for name, figure in _figures(rounds).items()
             },
             {
                 who: {
-                    "events_per_second": Spread.of([each[who].rate for each in rounds]),
-                    "cpu_ms_per_event": Spread.of([1000 * each[who].cpu_per_event for each in rounds]),
+                    _ABSOLUTE[name]: Spread.of([_SCALE.get(name, 1) * figure(each[who]) for each in rounds])
+                    for name, figure in _figures(rounds).items()
                 }
                 for who in (OURS, other)
             },
@@ -113,3 +130,50 @@ def compare(
         for other in rounds[0]
         if other != OURS
     ]
+
+
+_ABSOLUTE = {"throughput": "events_per_second", "cpu": "cpu_ms_per_event", "memory": "memory_mb"}
+_SCALE = {"cpu": 1000.0}
+
+
+def _figures(rounds: Sequence[Mapping[str, Run]]) -> dict[str, Callable[[Run], float]]:
+    found: dict[str, Callable[[Run], float]] = {
+        "throughput": lambda run: run.rate,
+        "cpu": lambda run: run.cpu_per_event,
+    }
+    if all(run.memory_mb for each in rounds for run in each.values()):
+        found["memory"] = lambda run: run.memory_mb
+    return found
+
+
+def compare_latencies(
+    scenario: str,
+    case: str,
+    other: str,
+    rounds: Sequence[Mapping[str, Sequence[float]]],
+    notes: Mapping[str, Any] | None = None,
+) -> Comparison:
+    """Ours against another by latency: of each round the sorted seconds of both."""
+    shares = {"p50": 0.5, "p99": 0.99}
+    each = {
+        who: {name: [_quantile(result[who], share) for result in rounds] for name, share in shares.items()}
+        for who in (OURS, other)
+    }
+    return Comparison(
+        scenario,
+        case,
+        other,
+        {
+            f"latency_{name}": Spread.of([a / b for a, b in zip(each[OURS][name], each[other][name], strict=True)])
+            for name in shares
+        },
+        {
+            who: {f"{name}_ms": Spread.of([1000 * seconds for seconds in figures]) for name, figures in found.items()}
+            for who, found in each.items()
+        },
+        notes or {},
+    )
+
+
+def _quantile(latencies: Sequence[float], share: float) -> float:
+    return latencies[min(len(latencies) - 1, int(len(latencies) * share))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,16 @@ from bench.measuring import OURS, Comparison, Spread
 _RATIOS = {
     "throughput": "throughput ×\n(more is better)",
     "cpu": "CPU an event ×\n(less is better)",
+    "memory": "memory ×\n(less is better)",
+    "of_limit": "share of the\nlimit reached",
     "latency_p50": "p50 ×\n(less is better)",
     "latency_p99": "p99 ×\n(less is better)",
 }
 _FIGURES = {
     "events_per_second": "{:,.0f}/s",
     "cpu_ms_per_event": "{:.3f} ms CPU",
+    "memory_mb": "{:,.0f} MB",
+    "busiest_second": "{:,.0f} in the busiest second",
     "p50_ms": "p50 {:,.0f} ms",
     "p99_ms": "p99 {:,.0f} ms",
 }
@@ -41,7 +45,7 @@ def _absolute(comparison: Comparison, who: str) -> str:
 def table(comparisons: Sequence[Comparison]) -> Table:
     """All comparisons; only ratios that one of them has get a column."""
     names = [name for name in _RATIOS if any(name in each.measures for each in comparisons)]
-    drawn = Table(title="Tillstream against a bare loop, side by side: median and lowest–highest of the rounds")
+    drawn = Table(title="Tillstream beside others: median and lowest–highest of the rounds")
     for heading in ("scenario", "case", "against"):
         drawn.add_column(heading)
     for name in names:
@@ -55,10 +59,14 @@ def table(comparisons: Sequence[Comparison]) -> Table:
     return drawn
 
 
-def show(comparisons: Sequence[Comparison], where: dict[str, Any]) -> None:
-    """Print it."""
+def show(comparisons: Sequence[Comparison], where: dict[str, Any], missing: Mapping[str, str] | None = None) -> None:
+    """Print it. `missing`: scenarios without a result, and why."""
     console = Console(width=None if Console().is_terminal else 180)
     console.print(table(comparisons))
+    for peer, why in _not_available(comparisons).items():
+        console.print(f"{peer} is not available: {why}", markup=False)
+    for scenario, why in (missing or {}).items():
+        console.print(f"{scenario} was not measured to its end: {why}", markup=False)
     console.print(
         f"{where['processor']}, {where['cores']} cores, load {where['load_average'][0]}, Python {where['python']}. "
         "Ratios are what counts; the figures at the right are of this machine at this hour.",
@@ -66,8 +74,23 @@ def show(comparisons: Sequence[Comparison], where: dict[str, Any]) -> None:
     )
 
 
-def write(path: Path, comparisons: Sequence[Comparison], where: dict[str, Any], rounds: int) -> None:
+def _not_available(comparisons: Sequence[Comparison]) -> dict[str, str]:
+    return {peer: why for each in comparisons for peer, why in each.notes.get("not_available", {}).items()}
+
+
+def write(
+    path: Path,
+    comparisons: Sequence[Comparison],
+    where: dict[str, Any],
+    rounds: int,
+    missing: Mapping[str, str] | None = None,
+) -> None:
     """Write it as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {"machine": where, "rounds": rounds, "comparisons": [each.as_json() for each in comparisons]}
+    content = {
+        "machine": where,
+        "rounds": rounds,
+        "not_measured": dict(missing or {}),
+        "comparisons": [each.as_json() for each in comparisons],
+    }
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -51,6 +51,16 @@ class Served:
         used = psutil.Process(self.process.pid).cpu_times()
         return float(used.user + used.system)
 
+    @property
+    def memory_mb(self) -> float:
+        """Its resident memory now."""
+        return float(psutil.Process(self.process.pid).memory_info().rss / 2**20)
+
+    def must_run(self) -> None:
+        """Raises BenchFailed with its last words if it does not."""
+        if (code := self.process.poll()) is not None:
+            raise BenchFailed(f"{self.name} ended with {code}: {self.log.read_text(errors='replace')[-2000:]}")
+
 
 @dataclass
 class Stand:
@@ -76,7 +86,7 @@ class Stand:
         """How the broker is reached."""
         return KafkaSettings(self.kafka, 3000, PARTITIONS, 1, {})
 
-    async def fresh(self, topics: Iterable[str]) -> None:
+    async def fresh(self, topics: Iterable[str], partitions: int = PARTITIONS) -> None:
         """No topics but these, empty, and an empty, migrated database: scenarios must not read each other's records."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
         await admin.start()
@@ -97,7 +107,7 @@ class Stand:
             await database.execute(f"create database {_DATABASE} template {_TEMPLATE}")
         finally:
             await database.close()
-        await create_topics(self.kafka_settings, [Topic(name, PARTITIONS, _RETENTION_MS) for name in topics])
+        await create_topics(self.kafka_settings, [Topic(name, partitions, _RETENTION_MS) for name in topics])
 
     async def fill(self, records: Sequence[Outgoing]) -> None:
         """Write records to Kafka."""
@@ -161,18 +171,21 @@ class Stand:
         return served
 
     def start(self, name: str, *command: str, env: Mapping[str, str] | None = None) -> Served:
-        """Start a process that runs until `stop`."""
+        """Start one of our modules that runs until `stop`."""
+        return self.launch(name, [sys.executable, "-m", *command], env=env)
+
+    def launch(self, name: str, command: Sequence[str], *, env: Mapping[str, str] | None = None) -> Served:
+        """Start any program that runs until `stop`."""
         log = self.folder / f"{name}.log"
         with log.open("wb") as file:
-            process = subprocess.Popen(
-                [sys.executable, "-m", *command],
-                cwd=ROOT,
-                env=self.environment(**(env or {})),
-                stdout=file,
-                stderr=file,
-            )
+            process = subprocess.Popen(command, cwd=ROOT, env=self.environment(**(env or {})), stdout=file, stderr=file)
         self._served.append(Served(name, process, "", log))
         return self._served[-1]
+
+    def endless(self, contestant: str, name: str, **task: Any) -> Served:
+        """Start a contestant that works until `stop`; what it does is seen at the target."""
+        order = json.dumps({"kafka": self.kafka, "postgres": self.postgres, "name": name, "endless": True, **task})
+        return self.start(name, "bench.worker", contestant, order)
 
     async def until(self, holds: Callable[[], bool | Awaitable[bool]], what: str, *, seconds: float = 60) -> None:
         """Wait until it holds; raises BenchFailed after that many seconds."""
@@ -196,12 +209,16 @@ class Stand:
                 served.process.kill()
             self._served.remove(served)
 
-    async def close(self) -> None:
-        """End every process that was started; Kafka and PostgreSQL are left to the caller."""
-        for served in self._served:
+    def kill(self, *servers: Served) -> None:
+        """End these processes at once: what they still had in hand is not waited for."""
+        for served in servers:
             served.process.kill()
             served.process.wait(10)
-        self._served.clear()
+            self._served.remove(served)
+
+    async def close(self) -> None:
+        """End every process that was started; Kafka and PostgreSQL are left to the caller."""
+        self.kill(*self._served)
 
 
 def free_port() -> int:
@@ -212,7 +229,6 @@ def free_port() -> int:
 
 
 def _listens(served: Served, port: int) -> bool:
-    if (code := served.process.poll()) is not None:
-        raise BenchFailed(f"{served.name} ended with {code}: {served.log.read_text(errors='replace')[-2000:]}")
+    served.must_run()
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,6 +1,7 @@
 """`python -m bench.worker CONTESTANT ORDER`: one contestant in a process of its own, timed from inside.
 
 Start-up is not measured: the clock runs from the first tenth of the events to the last. Prints one line of JSON.
+An order with `endless` is carried out until SIGTERM instead, and is timed by whoever gave it (bench/referee.py).
 Set TILLSTREAM_BENCH_PROFILE to a file to have the run profiled by cProfile (its figures are then worth nothing).
 """
 
@@ -11,6 +12,7 @@ import cProfile
 import importlib
 import json
 import os
+import signal
 import sys
 import time
 from typing import Any
@@ -64,10 +66,20 @@ async def _timed(name: str, task: Task) -> dict[str, Any]:
     return {"events": events, "seconds": seconds, "cpu_seconds": cpu}
 
 
+async def _until_told(name: str, task: Task) -> None:
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    await importlib.import_module(CONTESTANTS[name]).run(task, Progress(), stopping)
+
+
 def main() -> None:
     """Run the contestant that is named."""
     name, order = sys.argv[1:]
-    print(json.dumps(uvloop.run(_timed(name, Task(**json.loads(order))))), flush=True)
+    task = Task(**json.loads(order))
+    if task.endless:
+        uvloop.run(_until_told(name, task))
+    else:
+        print(json.dumps(uvloop.run(_timed(name, task))), flush=True)
 
 
 if __name__ == "__main__":

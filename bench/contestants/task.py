@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from libs.runtime.settings import KafkaSettings
@@ -13,19 +13,28 @@ TOPIC = "retail.sales"
 
 @dataclass(frozen=True)
 class Task:
-    """Handle `events` records. `name` is new for every run: groups and ledger rows are named by it.
+    """Handle `events` records, or with `endless` all there are until SIGTERM. `name` is new for every run: groups and
+    ledger rows are named by it.
 
-    `url`: the HTTP target, none for a target without calls. `ledger`: write claims and settlements. `single`: one
-    record at a time.
+    `urls`: the HTTP targets, one for each connection; none: one connection whose target takes no calls. `ledger`: write
+    claims and settlements. `single`: one record at a time. `calls_per_second`: the limit of each connection.
     """
 
     kafka: str
     postgres: str
-    events: int
+    events: int = 0
     name: str = "bench"
-    url: str | None = None
+    urls: Sequence[str] = ()
     ledger: bool = True
     single: bool = False
+    endless: bool = False
+    calls_per_second: int | None = None
+
+    @property
+    def url(self) -> str:
+        """The only target's."""
+        (url,) = self.urls
+        return url
 
     @property
     def kafka_settings(self) -> KafkaSettings:

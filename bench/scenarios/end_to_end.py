@@ -15,7 +15,8 @@ import aiohttp
 import asyncpg
 import yaml
 
-from bench.measuring import OURS, Comparison, Spread
+from bench.measuring import OURS, Comparison, compare_latencies, turned
+from bench.progress import say
 from bench.sizes import Sizes
 from bench.stand import BenchFailed, Served, Stand, free_port
 from libs.connectors.square.signature import HEADER, sign
@@ -186,37 +187,21 @@ async def run(stand: Stand, sizes: Sizes) -> Sequence[Comparison]:
     async with aiohttp.ClientSession() as http:
         for number in range(sizes.sales_rounds):
             results = {}
-            for who in list(contestants) if number % 2 == 0 else list(reversed(contestants)):
+            for who in turned(list(contestants), number):
                 scene = _Scene(stand, sales)
                 await scene.open(http)
                 results[who] = await contestants[who](stand, scene, http, sizes)
                 await stand.stop(scene.sandbox)
             rounds.append(results)
+            say(f"round {number + 1} of {sizes.sales_rounds}")
     notes = {"sales": sizes.sales_per_second * sizes.sales_seconds, "sales_per_second": sizes.sales_per_second}
-    return [_compared(target, rounds, notes) for target in _TARGETS]
-
-
-def _quantile(latencies: Sequence[float], share: float) -> float:
-    return latencies[min(len(latencies) - 1, int(len(latencies) * share))]
-
-
-def _compared(target: str, rounds: Sequence[Mapping[str, Latencies]], notes: Mapping[str, Any]) -> Comparison:
-    shares = {"p50": 0.5, "p99": 0.99}
-    each = {
-        who: {name: [_quantile(result[who][target], share) for result in rounds] for name, share in shares.items()}
-        for who in (OURS, _BARE)
-    }
-    return Comparison(
-        "end-to-end",
-        f"{notes['sales_per_second']}/s to {target}",
-        _BARE,
-        {
-            f"latency_{name}": Spread.of([a / b for a, b in zip(each[OURS][name], each[_BARE][name], strict=True)])
-            for name in shares
-        },
-        {
-            who: {f"{name}_ms": Spread.of([1000 * seconds for seconds in figures]) for name, figures in found.items()}
-            for who, found in each.items()
-        },
-        notes,
-    )
+    return [
+        compare_latencies(
+            "end-to-end",
+            f"{sizes.sales_per_second}/s to {target}",
+            _BARE,
+            [{who: found[target] for who, found in each.items()} for each in rounds],
+            notes,
+        )
+        for target in _TARGETS
+    ]

@@ -16,18 +16,19 @@ _APART = 100
 _AT = datetime(2026, 11, 18, 12, 0, tzinfo=UTC)
 
 
-def refunds(events: int) -> list[Outgoing]:
-    """That many refunds as records of `retail.sales`."""
+def refunds(events: int, *, first: int = 0) -> list[Outgoing]:
+    """That many refunds as records of `retail.sales`, numbered from `first`."""
     records = []
-    for number in range(events):
+    for number in range(first, first + events):
         block, place = divmod(number, _PER_SALE * _APART)
-        records.append(_refund(number, f"sale-{block}-{place % _APART}"))
+        records.append(refund(number, f"sale-{block}-{place % _APART}"))
     return records
 
 
-def _refund(number: int, sale: str) -> Outgoing:
+def refund(number: int, sale: str) -> Outgoing:
+    """A refund of that sale as a record; those of one sale are numbered in their order."""
     amount, nothing = Money(minor=1080, currency="USD"), Money.zero("USD")
-    refund = Refund(
+    content = Refund(
         id=f"refund-{number}",
         sale_id=sale,
         location_id="L1",
@@ -42,6 +43,6 @@ def _refund(number: int, sale: str) -> Outgoing:
         tenders=(Tender(id=f"back-{number}", type=TenderType.CARD, amount=amount, tip=nothing),),
         total=amount,
     )
-    event = refund_completed(Account(vendor="square", id="ML1"), refund, recorded_at=_AT, version=number)
+    event = refund_completed(Account(vendor="square", id="ML1"), content, recorded_at=_AT, version=number)
     key, value, headers = encode(event)
     return Outgoing(event.topic, key, value, headers)

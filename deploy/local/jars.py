@@ -45,10 +45,10 @@ class Jar:
         return f"{self.group.replace('.', '/')}/{self.artifact}/{self.version}/{self.name}"
 
 
-def read_lock() -> tuple[Jar, ...]:
+def read_lock(lock: Path = LOCK) -> tuple[Jar, ...]:
     """The jars of the lock, in its order (which is the order on the class path)."""
     found = []
-    for line in LOCK.read_text(encoding="utf-8").splitlines():
+    for line in lock.read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
             coordinates, sha256, size = line.split()
             group, artifact, version = coordinates.split(":")
@@ -75,7 +75,7 @@ def _fetch(jar: Jar, home: Path, repository: str, got: Callable[[int], None]) ->
     if digest.hexdigest() != jar.sha256:
         part.unlink()
         raise StackError(
-            f"{jar.name} from {repository} is not the file that {LOCK.name} names (its SHA-256 differs). "
+            f"{jar.name} from {repository} is not the file that the lock names (its SHA-256 differs). "
             f"If {REPOSITORY_VARIABLE} is set, check that mirror; otherwise report it."
         )
     part.replace(home / jar.name)
@@ -124,10 +124,10 @@ def _download(missing: list[Jar], home: Path, say: Callable[[str], None]) -> Non
     say(f"Kafka downloaded: {received / 1e6:.1f} MB in {time.monotonic() - began:.1f} s.")
 
 
-def install(say: Callable[[str], None]) -> list[Path]:
+def install(say: Callable[[str], None], lock: Path = LOCK, home: Path | None = None) -> list[Path]:
     """All jars of the lock in the cache folder, downloading those that are not there. Returns the class path."""
-    jars = read_lock()
-    home = folder()
+    jars = read_lock(lock)
+    home = home or folder()
     with locked(home):
         missing = [jar for jar in jars if not _is_there(home / jar.name, jar)]
         if missing:

@@ -42,6 +42,12 @@ def resolve(kafka: str) -> list[Jar]:
     with tempfile.TemporaryDirectory() as place:
         pom = Path(place) / "pom.xml"
         pom.write_text(_POM.format(kafka=kafka, log4j=LOG4J), encoding="utf-8")
+        return [jar for jar in jars_of(pom) if not LEFT_OUT.match(jar.name)]
+
+
+def jars_of(pom: Path) -> list[Jar]:
+    """The jars that a POM's dependencies need at run time, as Maven resolves them."""
+    with tempfile.TemporaryDirectory() as place:
         repository = Path(place) / "jars"
         subprocess.run(
             [
@@ -50,11 +56,11 @@ def resolve(kafka: str) -> list[Jar]:
             ],
             check=True,
         )
-        paths = sorted(path for path in repository.rglob("*.jar") if not LEFT_OUT.match(path.name))
-        return [_jar(path, repository) for path in paths]
+        return [jar_at(path, repository) for path in sorted(repository.rglob("*.jar"))]
 
 
-def _jar(path: Path, repository: Path) -> Jar:
+def jar_at(path: Path, repository: Path) -> Jar:
+    """The lock's line for a jar in a folder laid out as a Maven repository."""
     *group, artifact, version, _name = path.relative_to(repository).parts
     content = path.read_bytes()
     return Jar(".".join(group), artifact, version, hashlib.sha256(content).hexdigest(), len(content))

@@ -14,6 +14,14 @@ from libs.runtime.service import run_service, run_together
 from libs.runtime.settings import ProcessSettings
 from libs.runtime.telemetry.health import Health
 
+# PostgreSQL allows 100 by default, for all services together; statements are short and wait their turn.
+_MOST_POOLED = 30
+
+
+def pool_size(connections: int) -> int:
+    """Database connections for so many engines: a few for each, and never so many that other services find none."""
+    return min(6 + 4 * connections, _MOST_POOLED)
+
 
 class Sinks:
     """The engines of one vendor's connections, isolated from each other in all but the process."""
@@ -29,7 +37,7 @@ class Sinks:
         faults = [fault for connection in connections for fault in missing_secrets(connection)]
         if faults:
             raise ConfigurationInvalid(faults)
-        pool = await open_pool(settings.postgres, size=6 + 4 * len(connections), name=f"sinks-{self._vendor}")
+        pool = await open_pool(settings.postgres, size=pool_size(len(connections)), name=f"sinks-{self._vendor}")
         writer = Writer(settings.kafka)
         engines = [Engine(connection, settings, pool, writer) for connection in connections]
         loops = [progress for engine in engines for progress in (engine.progress, engine.deliveries)]

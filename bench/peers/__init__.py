@@ -1,0 +1,1 @@
+"""Other people's software for the same task, run as processes beside ours; each folder says which and why so set."""
