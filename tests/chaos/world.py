@@ -1,0 +1,187 @@
+"""The world of one scenario: an installation on the shared cluster, what flows into it, and what is counted of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+
+from tests.chaos.checker import Evidence, Findings, judge
+from tests.chaos.ground import Ground
+from tests.chaos.proxy import Proxy
+from tests.chaos.standing import Standing, hubspot, quickbooks
+from tests.chaos.told import RETAIL, Letter, letter, read_event, read_topics
+from tests.chaos.traffic import Traffic
+from tests.system.installation import ROOT, Installation
+
+SETTLE_SECONDS = 120.0
+RECEIPTS, CRM = "qbo-receipts", "hubspot-main"
+
+
+class Unkept(Exception):
+    """A promise that only the scenario itself can see was broken; the message says which."""
+
+
+class World(Installation):
+    """An installation that scenarios break. `chance` is the scenario's own source of randomness."""
+
+    def __init__(self, folder: Path, ground: Ground, chance: random.Random) -> None:
+        super().__init__(folder, brokers=3)
+        self._ground, self.chance = ground, chance
+        self.kills = self.faults = 0
+        self.poison: set[str] = set()
+        self.acknowledged: set[str] = set()
+        self.rung: set[str] = set()
+        self.notes: dict[str, Any] = {}
+        self.realms = {RECEIPTS: "1001"}
+
+    async def open_stack(self) -> None:
+        """Stand on the shared ground, with proxies before it that carry faithfully until told otherwise."""
+        self.postgres = await self._ground.fresh()
+        self.stack, self.kafka = self._ground.stack, self._ground.kafka
+        port = int(self.postgres.rsplit(":", 1)[1].split("/")[0])
+        self.broker_proxies = [Proxy(told, heard) for told, heard in self.stack.outside_ports]
+        self.database_proxy = Proxy(0, port)
+        for proxy in (*self.broker_proxies, self.database_proxy):
+            await proxy.open()
+        self.traffic = Traffic(self.kafka_settings, self.chance)
+
+    async def close_stack(self) -> None:
+        """Leave the ground to the next scenario."""
+        await self.traffic.stop()
+        for proxy in (*self.broker_proxies, self.database_proxy):
+            await proxy.close()
+
+    def content(self) -> dict[str, Any]:
+        """Without the day's journal: it is written when a day closes, which few scenarios do."""
+        content = super().content()
+        content["connections"] = [each for each in content["connections"] if each["id"] != "qbo-journal"]
+        return content
+
+    @property
+    def through_proxies(self) -> Mapping[str, str]:
+        """The environment of a service that reaches Kafka and PostgreSQL through the proxies only."""
+        address, _, name = self.postgres.rpartition("/")
+        return {
+            "TILLSTREAM_KAFKA": ",".join(f"127.0.0.1:{proxy.port}" for proxy in self.broker_proxies),
+            "TILLSTREAM_POSTGRES": f"{address.rsplit(':', 1)[0]}:{self.database_proxy.port}/{name}",
+        }
+
+    # Harm -------------------------------------------------------------------------------------------------------
+
+    async def kill(self, name: str) -> None:
+        """End a service as a power cut would, and count it."""
+        self.kills += 1
+        await super().kill(name)
+
+    async def fault(self, vendor: str, kind: str, **more: Any) -> None:
+        """Set a vendor's fault, and count it."""
+        self.faults += kind != "none"
+        await super().fault(vendor, kind, **more)
+
+    async def moments(self, seconds: float, low: float, high: float) -> AsyncIterator[float]:
+        """Seeded moments, `low` to `high` seconds apart, for that long (one at least); gives the seconds left."""
+        until = time.monotonic() + seconds
+        while True:
+            await asyncio.sleep(self.chance.uniform(low, high))
+            left = until - time.monotonic()
+            yield left
+            if until - time.monotonic() <= 0:
+                return
+
+    async def leader(self, topic: str, partition: int) -> int:
+        """The broker that leads a partition now."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
+        await admin.start()
+        try:
+            (described,) = await admin.describe_topics([topic])
+        finally:
+            await admin.close()
+        return next(int(each["leader"]) for each in described["partitions"] if each["partition"] == partition)
+
+    # Afterwards -------------------------------------------------------------------------------------------------
+
+    async def settle(self) -> None:
+        """Wait until nothing is under way any more, or for two minutes: the judge sees what is left then."""
+        until = time.monotonic() + SETTLE_SECONDS
+        while time.monotonic() < until:
+            if await self._at_rest():
+                return
+            await asyncio.sleep(0.3)
+
+    async def _at_rest(self) -> bool:
+        told = [event for record in await read_topics(self.kafka, RETAIL) if (event := read_event(record.value))]
+        if not self.rung <= {event.thing for event in told} or (self.acknowledged and await self._upstream_busy()):
+            return False
+        wanted = {event.event_id for event in told} - self.poison
+        for connection in await self.pool.fetch("select connection from connection_state"):
+            rows = await self.pool.fetch(
+                "select event_id from delivery where connection = $1 and state not in ('claimed', 'parked')",
+                connection["connection"],
+            )
+            if not wanted <= {row["event_id"] for row in rows}:
+                return False
+        return True
+
+    async def _upstream_busy(self) -> bool:
+        waiting = await self.count("select (select count(*) from spool) + (select count(*) from fetch_work)")
+        return waiting > 0 or await self.count("select count(*) from notification") < len(self.acknowledged)
+
+    async def judge(self) -> Findings:
+        """Gather the evidence and judge it."""
+        records = await read_topics(self.kafka, RETAIL)
+        told = [event for record in records if (event := read_event(record.value)) is not None]
+        self.notes["events"] = len({event.event_id for event in told} | self.acknowledged)
+        standings = await self.standings()
+        letters: list[Letter] = [
+            letter(record)
+            for record in await read_topics(self.kafka, [f"dlq.{standing.name}" for standing in standings])
+        ]
+        inbox = await read_topics(self.kafka, ["inbox.square"]) if self.acknowledged else []
+        received = {value.decode() for record in inbox for name, value in record.headers if name == "delivery-id"}
+        return judge(
+            Evidence(
+                promised=self.traffic.promised,
+                acknowledged=self.acknowledged,
+                received=received,
+                rung=self.rung,
+                told=told,
+                standings=standings,
+                letters=letters,
+                poison=self.poison,
+                status=await self.status(),
+            )
+        )
+
+    async def standings(self) -> list[Standing]:
+        """What stands at every target that a sink ever served."""
+        served = {row["connection"] for row in await self.pool.fetch("select connection from connection_state")}
+        books, crm = await self.state("quickbooks"), await self.state("hubspot")
+        found = [quickbooks(books, realm, name) for name, realm in self.realms.items() if name in served]
+        return found + ([hubspot(crm, CRM)] if CRM in served else [])
+
+    async def status(self) -> dict[str, Any]:
+        """What `till status --check --json` says; its accounts of connections that no sink serves are left out."""
+        process = await asyncio.create_subprocess_exec(
+            Path(sys.executable).with_name("till"), "status", "--check", "--json",
+            cwd=ROOT, env=self.env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await asyncio.wait_for(process.communicate(), 60)
+        if process.returncode not in (0, 1) or not out:
+            raise Unkept(f"till status ended with {process.returncode}: {err.decode(errors='replace')[-500:]}")
+        found: dict[str, Any] = json.loads(out)
+        found["targets"] = [each for each in found["targets"] if each["circuit"] != "never ran"]
+        return found
+
+    async def end_services(self) -> dict[str, int]:
+        """End every service politely; gives their exit statuses."""
+        names = [name for name in self.processes if name != "sandbox"]
+        return dict(zip(names, await asyncio.gather(*(self.stop(n, signal.SIGTERM) for n in names)), strict=True))
