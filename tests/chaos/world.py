@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from aiokafka.admin import AIOKafkaAdminClient
 
@@ -42,6 +42,11 @@ class World(Installation):
         self.rung: set[str] = set()
         self.notes: dict[str, Any] = {}
         self.realms = {RECEIPTS: "1001"}
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        await self.sandbox_options("hubspot", {"limits": {"calls": 10_000, "daily": 100_000_000}})
+        return self
 
     async def open_stack(self) -> None:
         """Stand on the shared ground, with proxies before it that carry faithfully until told otherwise."""

@@ -55,7 +55,7 @@ class Installation:
     async def __aenter__(self) -> Self:
         await self.open_stack()
         self.sandbox = await self._start_sandbox()
-        self.http = aiohttp.ClientSession()
+        self.http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         await self.sandbox_options("quickbooks", {"calls_per_minute": 60_000, "calls_per_second": 1_000})
         await self.sandbox_options("square", {"windows": [{"calls": 1_000, "seconds": 1}]})
         self.ports["http"] = _free_port()
