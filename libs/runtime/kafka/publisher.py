@@ -24,7 +24,8 @@ class Publisher:
     def __init__(self, kafka: KafkaSettings) -> None:
         self._kafka = kafka
         self.broker = KafkaBroker(
-            kafka.bootstrap,
+            # FastStream takes a string for one address, also when it names several.
+            kafka.bootstrap.split(","),
             acks="all",
             enable_idempotence=True,
             linger_ms=2,
