@@ -9,7 +9,7 @@ import structlog
 from aiokafka.errors import KafkaError
 from faststream.kafka import KafkaBroker
 
-from libs.runtime.kafka.writer import KafkaAway
+from libs.runtime.kafka.writer import FATAL, KafkaAway
 from libs.runtime.settings import KafkaSettings
 
 log = structlog.get_logger()
@@ -56,13 +56,26 @@ class Publisher:
                 self._connected.set()
                 return
 
+    def _renew(self) -> None:
+        """A producer whose sequence is broken stays so for ever: end it, and connect with a new one."""
+        if self._connected.is_set():
+            self._connected.clear()
+            self._task = asyncio.create_task(self._connect_anew())
+
+    async def _connect_anew(self) -> None:
+        await self._close()
+        await self._connect()
+
+    async def _close(self) -> None:
+        with contextlib.suppress(TimeoutError, KafkaError):
+            async with asyncio.timeout(5):
+                await self.broker.stop()
+
     async def stop(self) -> None:
         """Flush and close, within five seconds."""
         if self._task is not None:
             self._task.cancel()
-        with contextlib.suppress(TimeoutError, KafkaError):
-            async with asyncio.timeout(5):
-                await self.broker.stop()
+        await self._close()
 
     @property
     def connected(self) -> bool:
@@ -79,5 +92,8 @@ class Publisher:
                 await self._connected.wait()
                 sent = await self.broker.publish(value, topic, key=key, headers=headers, no_confirm=True)
                 await asyncio.shield(sent)
+        except FATAL as error:
+            self._renew()
+            raise KafkaAway(f"{topic}: {type(error).__name__}") from None
         except (TimeoutError, KafkaError, OSError) as error:
             raise KafkaAway(f"{topic}: {type(error).__name__}") from None

@@ -14,7 +14,8 @@ from libs.runtime.settings import KafkaSettings
 
 log = structlog.get_logger()
 
-_FATAL = (OutOfOrderSequenceNumber, ProducerClosed, ProducerFenced)
+# After these a producer confirms nothing any more: a new one is needed.
+FATAL = (OutOfOrderSequenceNumber, ProducerClosed, ProducerFenced)
 
 
 class KafkaAway(Exception):
@@ -95,7 +96,7 @@ class Writer:
                 return list(await asyncio.shield(asyncio.gather(*sent)))
         except TimeoutError:
             raise KafkaAway(f"not confirmed within {within} s") from None
-        except _FATAL as error:
+        except FATAL as error:
             await self._renew(producer)
             raise KafkaAway(type(error).__name__) from None
         except (KafkaError, OSError) as error:
