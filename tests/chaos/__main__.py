@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import random
 import shutil
 import sys
@@ -11,6 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import structlog
 from rich.console import Console
 
 from bench.machine import machine
@@ -34,6 +36,9 @@ def lengths(chosen: Sequence[Scenario], minutes: float | None) -> dict[str, floa
 
 
 async def _run(chosen: Sequence[Scenario], folder: Path, *, seed: int, minutes: float | None) -> list[Played]:
+    # What clients log while a server is away is not for the screen.
+    logging.basicConfig(filename=folder / "runner.log", filemode="w", level=logging.INFO)
+    structlog.configure(logger_factory=structlog.stdlib.LoggerFactory())
     console, began = Console(stderr=True, highlight=False), time.monotonic()
 
     def say(text: str) -> None:
@@ -69,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [SCENARIOS[name] for name in dict.fromkeys(asked.scenario or SCENARIOS)]
     seed = random.SystemRandom().randrange(10**9) if asked.seed is None else asked.seed
     folder = asked.folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
     for each in chosen:
         shutil.rmtree(folder / each.name, ignore_errors=True)
     played = asyncio.run(_run(chosen, folder, seed=seed, minutes=asked.minutes))

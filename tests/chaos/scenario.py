@@ -78,13 +78,17 @@ async def play(scenario: Scenario, ground: Ground, folder: Path, *, seed: int, s
     findings, broken = Findings(), None
     async with World(folder, ground, chance) as world:
         try:
-            await scenario.harm(world, chance, seconds)
+            try:
+                await scenario.harm(world, chance, seconds)
+            except Unkept as unkept:
+                broken = str(unkept)
             say("harm done; waiting until everything is at rest")
             await world.settle()
             findings = await world.judge()
             if not findings.clean:
                 (folder / "account.txt").write_text(await world.account())
         except (Unkept, AssertionError, TimeoutError) as error:
+            # Services that do not start, a simulator that does not answer: nothing was shown then.
             broken = f"{type(error).__name__}: {str(error)[:2000]}"
         return Played(
             scenario.name,

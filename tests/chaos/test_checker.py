@@ -11,7 +11,7 @@ import pytest
 from tests.chaos.checker import Evidence, judge
 from tests.chaos.standing import Effect, Standing
 from tests.chaos.told import Letter, Told, read_event
-from tests.system.sales import customer, refund, sale
+from tests.system.sales import customer, outgoing, refund, sale
 
 SALE, BACK, ANA = "square:ML1:sale:1", "square:ML1:refund:1", "square:ML1:customer:ana"
 TOLD = (
@@ -99,10 +99,14 @@ def test_poison_may_be_dead_and_parked_but_nothing_else() -> None:
 
 def test_events_are_read_as_they_are_written() -> None:
     """The reader of the topics understands what the product's own language writes, and nothing of poison."""
-    read = [read_event(event.model_dump_json().encode()) for event in (sale(1), refund(1), customer("c1", 3))]
+    records = [outgoing(event) for event in (sale(1), refund(1), customer("c1", 3))]
+    read = [read_event(record.headers, record.value) for record in records]
     assert [(each.kind, each.thing, each.root, each.value) for each in read if each] == [
         ("sale.completed", "square:ML1:sale:order-1", "square:ML1:sale:order-1", "1080"),
         ("refund.completed", "square:ML1:refund:refund-1", "square:ML1:sale:order-1", "1080"),
         ("customer.changed", "square:ML1:customer:c1", "square:ML1:customer:c1", "Ana"),
     ]
-    assert [read_event(value) for value in (None, b"{", b"[]", b'{"kind": 7}', b"\xff")] == [None] * 5
+    headers = records[0].headers
+    bad = (None, b"{", b"[]", b'{"kind": 7}', b"\xff", b"[" * 100_000)
+    assert [read_event(headers, value) for value in bad] == [None] * len(bad)
+    assert read_event(records[1].headers, records[0].value) is None, "headers and body disagree"

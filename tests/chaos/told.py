@@ -39,11 +39,13 @@ class Letter:
     reason: str
 
 
-def read_event(value: bytes | None) -> Told | None:
-    """The event of a record; None for what is none (poison is told apart by who planted it)."""
+def read_event(headers: Iterable[tuple[str, bytes | None]], value: bytes | None) -> Told | None:
+    """The event of a record; None when its headers do not say that it is one, or its value is none."""
     try:
         body = json.loads(value or b"")
         kind, account, data = body["kind"], body["account"], body["data"]
+        if dict(headers).get("ce_type") != f"tillstream.{kind}.v1".encode():
+            return None
         entity, _, what = kind.partition(".")
         if entity == "customer":
             seen = data["given_name"]
@@ -51,7 +53,7 @@ def read_event(value: bytes | None) -> Told | None:
             seen = str((data["sale"] if what == "amended" else data)["total"]["minor"])
         thing = f"{account['vendor']}:{account['id']}:{entity}:{body['entity_id']}"
         return Told(body["id"], kind, thing, body["order_key"], int(body["version"]), seen)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
@@ -64,6 +66,12 @@ def histories(events: Iterable[Told]) -> dict[str, list[Told]]:
             seen.add(event.event_id)
             found[event.thing].append(event)
     return dict(found)
+
+
+async def read_events(kafka: str) -> list[Told]:
+    """Every event in the retail topics, each partition in order."""
+    records = await read_topics(kafka, RETAIL)
+    return [event for record in records if (event := read_event(record.headers, record.value)) is not None]
 
 
 async def read_topics(kafka: str, topics: Sequence[str]) -> list[ConsumerRecord]:

@@ -9,6 +9,8 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from aiokafka import AIOKafkaProducer
+
 from libs.canonical.event import AnyEvent, sale_amended
 from libs.runtime.kafka.writer import KafkaAway, Outgoing, Writer
 from libs.runtime.settings import KafkaSettings
@@ -27,7 +29,7 @@ class Traffic:
 
     def __init__(self, kafka: KafkaSettings, chance: random.Random, *, rate: float = 15) -> None:
         self._chance, self._rate = chance, rate
-        self._writer = Writer(kafka)
+        self._kafka, self._writer = kafka, Writer(kafka)
         self._number = 0
         self._due: dict[int, list[AnyEvent]] = defaultdict(list)
         self._versions = dict.fromkeys(range(_SHOPPERS), 0)
@@ -53,6 +55,15 @@ class Traffic:
                 return
             except KafkaAway:
                 await asyncio.sleep(0.5)
+
+    async def write_without_key(self, record: Outgoing) -> None:
+        """Write a record to some partition; our own writer always gives a key, other programs may not."""
+        producer = AIOKafkaProducer(bootstrap_servers=self._kafka.bootstrap, acks="all")
+        await producer.start()
+        try:
+            await producer.send_and_wait(record.topic, record.value, headers=record.headers)
+        finally:
+            await producer.stop()
 
     async def stop(self) -> None:
         """Close the producer."""

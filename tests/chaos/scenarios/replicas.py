@@ -29,6 +29,7 @@ async def _rebalance_storm(world: World, chance: random.Random, seconds: float) 
     async with world.traffic.flowing():
         async for _ in world.moments(seconds, 1, 2):
             name = chance.choice(_REPLICAS[1:])
+            world.faults += 1
             if name not in world.processes:
                 await world.start(name, wait=False)
             elif chance.random() < 0.5:
