@@ -35,7 +35,9 @@ def lengths(chosen: Sequence[Scenario], minutes: float | None) -> dict[str, floa
     return {each.name: max(each.seconds, left * each.share / shares) for each in chosen}
 
 
-async def _run(chosen: Sequence[Scenario], folder: Path, *, seed: int, minutes: float | None) -> list[Played]:
+async def _run(
+    chosen: Sequence[Scenario], folder: Path, *, seed: int, minutes: float | None, samples: int | None
+) -> list[Played]:
     # What clients log while a server is away is not for the screen.
     logging.basicConfig(filename=folder / "runner.log", filemode="w", level=logging.INFO)
     structlog.configure(logger_factory=structlog.stdlib.LoggerFactory())
@@ -52,7 +54,12 @@ async def _run(chosen: Sequence[Scenario], folder: Path, *, seed: int, minutes: 
         seconds = lengths(chosen, minutes)
         for number, each in enumerate(chosen, 1):
             say(f"{number} of {len(chosen)}: {each.name}, {seconds[each.name]:.0f} s: {each.what}")
-            played.append(await play(each, ground, folder / each.name, seed=seed, seconds=seconds[each.name], say=say))
+            played.append(
+                await play(
+                    each, ground, folder / each.name,
+                    seed=seed, seconds=seconds[each.name], samples=samples, say=say,
+                )
+            )  # fmt: skip
             say(f"{each.name}: {'kept' if played[-1].kept else 'BROKEN'}, {played[-1].events:,} events")
             if played[-1].kept:
                 shutil.rmtree(folder / each.name)
@@ -67,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("scenario", nargs="*", metavar="SCENARIO", help=f"any of {', '.join(SCENARIOS)}; none: all")
     parser.add_argument("--minutes", type=float, help="spread over the scenarios; left out: a few seconds each")
     parser.add_argument("--seed", type=int, help="repeats the choices of an earlier run")
+    parser.add_argument("--samples", type=int, help="of each set-up of `neighbours`; left out: what its seconds give")
     parser.add_argument("--folder", type=Path, default=LOCAL / "chaos", help="where everything of the run is kept")
     asked = parser.parse_args(arguments)
     if unknown := [name for name in asked.scenario if name not in SCENARIOS]:
@@ -77,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     for each in chosen:
         shutil.rmtree(folder / each.name, ignore_errors=True)
-    played = asyncio.run(_run(chosen, folder, seed=seed, minutes=asked.minutes))
+    played = asyncio.run(_run(chosen, folder, seed=seed, minutes=asked.minutes, samples=asked.samples))
     show(Console(width=None if sys.stdout.isatty() else 160, highlight=False), played, seed)
     write(folder / "report.json", played, seed, machine())
     print(f"written: {folder / 'report.json'}; repeat with SEED={seed}")

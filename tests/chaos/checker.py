@@ -42,8 +42,8 @@ class Evidence:
     """All that is judged.
 
     `promised`: ids of events that were confirmed to whoever wrote them; `acknowledged`: ids of webhooks that were,
-    `received`: ids of those in the inbox; `rung`: sales and refunds that a vendor's till made. `poison`: ids of the events that are bad on purpose. `status`: what
-    `till status --check --json` says.
+    `received`: ids of those in the inbox; `rung`: sales and refunds that a vendor's till made. `poison`: ids of the
+    events that are bad on purpose. `status`: what `till status --check --json` says.
     """
 
     promised: Collection[str]

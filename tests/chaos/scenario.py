@@ -68,15 +68,18 @@ class Played:
 Say = Callable[[str], None]
 
 
-async def play(scenario: Scenario, ground: Ground, folder: Path, *, seed: int, seconds: float, say: Say) -> Played:
+async def play(
+    scenario: Scenario, ground: Ground, folder: Path, *, seed: int, seconds: float, samples: int | None = None, say: Say
+) -> Played:
     """Play a scenario in a world of its own. The same seed makes the same choices; what the machine makes of them in
-    time is its own affair. Logs are in `folder`."""
+    time is its own affair. Logs are in `folder`.
+    `samples`: how many a scenario that measures shall take, however long that is."""
     began = time.monotonic()
     # Seeded by name too: a scenario does the same alone and among others.
     chance = random.Random(f"{seed} {scenario.name}")
-    folder.mkdir(parents=True, exist_ok=True)
     findings, broken = Findings(), None
     async with World(folder, ground, chance) as world:
+        world.samples = samples
         try:
             try:
                 await scenario.harm(world, chance, seconds)
@@ -86,7 +89,7 @@ async def play(scenario: Scenario, ground: Ground, folder: Path, *, seed: int, s
             await world.settle()
             findings = await world.judge()
             if not findings.clean:
-                (folder / "account.txt").write_text(await world.account())
+                world.write_account(await world.account())
         except (Unkept, AssertionError, TimeoutError) as error:
             # Services that do not start, a simulator that does not answer: nothing was shown then.
             broken = f"{type(error).__name__}: {str(error)[:2000]}"

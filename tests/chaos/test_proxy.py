@@ -91,8 +91,8 @@ async def test_latency_and_slices() -> None:
         await proxy.order("sliced")
         reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
         writer.write(b"0123456789" * 20)
-        pieces = []
-        while sum(map(len, pieces)) < 200:
+        pieces: list[bytes] = []
+        while sum(len(piece) for piece in pieces) < 200:
             pieces.append(await asyncio.wait_for(reader.read(1000), 2))
         assert len(pieces) > 10
         writer.transport.abort()

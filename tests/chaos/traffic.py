@@ -28,7 +28,7 @@ class Traffic:
     """What the tills do. `rate`: sales a second. Ids of what Kafka confirmed are in `promised`."""
 
     def __init__(self, kafka: KafkaSettings, chance: random.Random, *, rate: float = 15) -> None:
-        self._chance, self._rate = chance, rate
+        self._chance, self.rate = chance, rate
         self._kafka, self._writer = kafka, Writer(kafka)
         self._number = 0
         self._due: dict[int, list[AnyEvent]] = defaultdict(list)
@@ -73,7 +73,7 @@ class Traffic:
         began, sold = time.monotonic(), 0.0
         while not over.is_set():
             await asyncio.sleep(_TICK)
-            sold += self._rate * _TICK
+            sold += self.rate * _TICK
             events = self._next(int(sold))
             sold -= int(sold)
             await self._confirmed(events)

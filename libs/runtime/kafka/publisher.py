@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Any
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -91,9 +92,16 @@ class Publisher:
             async with asyncio.timeout(within):
                 await self._connected.wait()
                 sent = await self.broker.publish(value, topic, key=key, headers=headers, no_confirm=True)
+                # Once nobody waits for it any more, its failure is not for the log.
+                sent.add_done_callback(_looked_at)
                 await asyncio.shield(sent)
         except FATAL as error:
             self._renew()
             raise KafkaAway(f"{topic}: {type(error).__name__}") from None
         except (TimeoutError, KafkaError, OSError) as error:
             raise KafkaAway(f"{topic}: {type(error).__name__}") from None
+
+
+def _looked_at(sent: asyncio.Future[Any]) -> None:
+    if not sent.cancelled():
+        sent.exception()

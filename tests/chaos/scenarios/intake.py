@@ -18,6 +18,8 @@ _A_SECOND = 200
 _ORDERS = 40
 # What the vendor gives us for an answer, in seconds (libs/connectors/square/manifest.yaml).
 _BUDGET = 5.0
+# A machine on which one in ten answers takes longer than this with Kafka at hand says nothing about it being gone.
+_USUAL = 1.0
 
 
 class _Vendor:
@@ -62,16 +64,20 @@ async def _kafka_gone(world: World, chance: random.Random, seconds: float) -> No
     await world.load("square", {**shop, "orders": orders, "payments": payments})
     vendor = _Vendor(world, payments)
     (gone, back), _ = await asyncio.gather(_outage(world, seconds), vendor.send(seconds))
+    before = sorted(wait for sent, wait in vendor.waits if sent < gone)
     # Brokers that start on the cores of everything else would be measured with it: that time is told, not judged.
-    judged = sorted(wait for sent, wait in vendor.waits if gone <= sent <= back - _BUDGET / 2)
+    without = sorted(wait for sent, wait in vendor.waits if gone <= sent <= back - _BUDGET / 2)
     slowest = max(wait for _, wait in vendor.waits)
+    usual = before[len(before) * 9 // 10]
     world.notes["webhooks"] = f"{len(vendor.waits)}, {vendor.refused} of them refused (503)"
-    world.notes["answers without Kafka"] = (
-        f"{len(judged)}: median {judged[len(judged) // 2]:.2f} s, slowest {judged[-1]:.2f} s; "
-        f"slowest while brokers started {slowest:.2f} s"
+    world.notes["answers"] = (
+        f"with Kafka 90 % within {usual:.2f} s; without it median {without[len(without) // 2]:.2f} s, "
+        f"slowest {without[-1]:.2f} s; slowest while brokers started {slowest:.2f} s"
     )
-    if judged[-1] > _BUDGET:
-        raise Unkept(f"an answer took {judged[-1]:.1f} s, the vendor waits {_BUDGET:.0f} s")
+    if usual > _USUAL:
+        world.notes["not judged"] = "the answers' time: this machine was too busy for so many webhooks even with Kafka"
+    elif without[-1] > _BUDGET:
+        raise Unkept(f"an answer took {without[-1]:.1f} s, the vendor waits {_BUDGET:.0f} s")
 
 
 async def _outage(world: World, seconds: float) -> tuple[float, float]:

@@ -37,7 +37,9 @@ def _zoo(chance: random.Random, number: int) -> list[tuple[str, Outgoing, str]]:
     zoo = []
     for name, (value, headers, state) in names.items():
         event_id = f"zoo-{number}-{name}"
-        record = Outgoing(_TOPIC, key + name.encode(), value, [("ce_id", event_id.encode()), *(headers or [("ce_type", _TYPE)])])
+        record = Outgoing(
+            _TOPIC, key + name.encode(), value, [("ce_id", event_id.encode()), *(headers or [("ce_type", _TYPE)])]
+        )
         zoo.append((event_id, record, state))
     return zoo
 

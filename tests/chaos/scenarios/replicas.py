@@ -72,7 +72,9 @@ async def _stop(world: World, name: str) -> float:
     return took
 
 
-KILL_LOOP = Scenario("kill_loop", "three replicas of a sink, and another sink, die by kill -9 in turn", _kill_loop, 8, 3)
+KILL_LOOP = Scenario(
+    "kill_loop", "three replicas of a sink, and another sink, die by kill -9 in turn", _kill_loop, 8, 3
+)
 REBALANCE_STORM = Scenario(
     "rebalance_storm", "replicas of a sink come and go every second or two", _rebalance_storm, 8, 2
 )

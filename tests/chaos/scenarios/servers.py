@@ -35,5 +35,7 @@ async def _postgres_killed(world: World, chance: random.Random, seconds: float) 
             await asyncio.to_thread(world.stack.start_postgres)
 
 
-LEADER_KILLED = Scenario("leader_killed", "the broker that leads a partition dies and comes back", _leader_killed, 10, 2)
+LEADER_KILLED = Scenario(
+    "leader_killed", "the broker that leads a partition dies and comes back", _leader_killed, 10, 2
+)
 POSTGRES_KILLED = Scenario("postgres_killed", "PostgreSQL dies and comes back", _postgres_killed, 8, 2)

@@ -1,0 +1,48 @@
+"""The most telling scenarios of `make chaos`, a few seconds each: the promises hold on the real parts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.__main__ import lengths
+from tests.chaos.ground import Ground
+from tests.chaos.scenario import play
+from tests.chaos.scenarios import SCENARIOS
+
+SEED = int(os.environ.get("TILLSTREAM_SEED", "20261122"))
+
+
+@pytest.fixture(scope="module")
+async def ground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ground]:
+    """Three brokers and a PostgreSQL for all of them."""
+    ground = Ground(tmp_path_factory.mktemp("chaos") / "stack")
+    await ground.open()
+    yield ground
+    await ground.close()
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [("kill_loop", 4), ("leader_killed", 4), ("kafka_gone", 8), ("poison_zoo", 2), ("all_services", 6)],
+)
+async def test_promises_are_kept(ground: Ground, tmp_path: Path, name: str, seconds: float) -> None:
+    """Harm is done, and nothing is lost, doubled, out of order, dead, unaccounted for or left lying."""
+    played = await play(SCENARIOS[name], ground, tmp_path, seed=SEED, seconds=seconds, say=print)
+    assert played.kept, played.as_json()
+    assert played.events > 0, "events did flow"
+    assert played.kills + played.faults > 0, "harm was done"
+
+
+def test_minutes_are_spread_by_share() -> None:
+    """A long run takes about its minutes; none is shorter than in a short one; a short one knows no minutes."""
+    chosen = list(SCENARIOS.values())
+    short, long = lengths(chosen, None), lengths(chosen, 30)
+    assert short == {each.name: each.seconds for each in chosen}
+    assert all(long[name] >= seconds for name, seconds in short.items())
+    assert 20 * 60 < sum(long.values()) < 30 * 60
+    assert long["kill_loop"] > 2 * long["told_to_stop"]
