@@ -13,9 +13,9 @@ class Effect:
     """One object at a target.
 
     `thing` and `value` as in `told.Told`. `made` grows in the order in which objects were made. `changes`: how often it
-    was changed afterwards; None where the target's writes may be repeated and are not counted. `refunded`: the cents that
-    it says were given back, where a sale says so; `refund_shown`: whether its status says so too. `parts`: how many
-    lines it has, where they are objects of their own.
+    was changed afterwards; None where the target's writes may be repeated and are not counted. `refunded`: the cents
+    that it says were given back, where a sale says so; `refund_shown`: whether its status says so too. `parts`: how
+    many lines it has, where they are objects of their own.
     """
 
     thing: str

@@ -17,7 +17,7 @@ from libs.runtime.settings import KafkaSettings
 from tests.system.sales import customer, outgoing, refund, sale
 
 _TICK = 0.1  # seconds
-# Of a hundred sales so many get a refund, a first and a second amendment; of a hundred ticks so many tell of a customer.
+# So many of a hundred sales get a refund, a first, a second amendment; so many of a hundred ticks tell of a customer.
 _REFUNDED, _AMENDED, _AGAIN, _CUSTOMERS = 20, 15, 5, 30
 # How many sales later an amendment or refund comes, at most; none: in the same batch as its sale.
 _LATER = 40

@@ -146,7 +146,7 @@ class Installation:
                     env={**self.env, "TILLSTREAM_METRICS_PORT": str(port), "TILLSTREAM_INSTANCE": name, **(env or {})},
                 )  # fmt: skip
         for name in names if wait else ():
-            await self.until(lambda name=name: self._ready(name), f"{name} is ready")  # type: ignore[misc]
+            await self.until(lambda name=name: self._ready(name), f"{name} is ready", seconds=90)  # type: ignore[misc]
 
     async def _ready(self, name: str) -> bool:
         if (code := self.processes[name].poll()) is not None:

@@ -24,7 +24,7 @@ async def _kill_loop(world: World, chance: random.Random, seconds: float) -> Non
 
 
 async def _rebalance_storm(world: World, chance: random.Random, seconds: float) -> None:
-    """One replica stays; the others come and go, by a farewell or without one, so that nobody owns anything for long."""
+    """One replica stays; the others come and go, with a farewell or without: nobody owns anything for long."""
     await world.start(_REPLICAS[0], "hubspot")
     async with world.traffic.flowing():
         async for _ in world.moments(seconds, 1, 2):

@@ -21,7 +21,7 @@ _EVERY = 0.25  # seconds between sales
 
 
 class _Shop:
-    """Rings up sales and refunds at Square and sends their webhooks. `cents`: what was paid less what was given back."""
+    """Rings up sales and refunds at Square and sends their webhooks. `cents`: what was paid less what was returned."""
 
     def __init__(self, world: World, chance: random.Random) -> None:
         self._world, self._chance = world, chance
