@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import subprocess
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from deploy.local import StackError
 from tests.chaos.checker import HEADINGS, Findings
 from tests.chaos.ground import Ground
 from tests.chaos.world import Unkept, World
@@ -90,8 +92,8 @@ async def play(
             findings = await world.judge()
             if not findings.clean:
                 world.write_account(await world.account())
-        except (Unkept, AssertionError, TimeoutError) as error:
-            # Services that do not start, a simulator that does not answer: nothing was shown then.
+        except (Unkept, AssertionError, TimeoutError, subprocess.TimeoutExpired, StackError) as error:
+            # A service that neither starts nor stops, a server that does not come back: the next scenario goes on.
             broken = f"{type(error).__name__}: {str(error)[:2000]}"
         return Played(
             scenario.name,
