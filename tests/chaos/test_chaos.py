@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from libs.runtime.kafka.topics import Topic, create_topics
+from libs.runtime.kafka.writer import KafkaAway, Writer
+from libs.runtime.settings import KafkaSettings
 from tests.chaos.__main__ import lengths
 from tests.chaos.ground import Ground
+from tests.chaos.proxy import Proxy
 from tests.chaos.scenario import play
 from tests.chaos.scenarios import SCENARIOS
 
@@ -36,6 +40,29 @@ async def test_promises_are_kept(ground: Ground, tmp_path: Path, name: str, seco
     assert played.kept, played.as_json()
     assert played.events > 0, "events did flow"
     assert played.kills + played.faults > 0, "harm was done"
+
+
+async def test_clients_from_outside_go_through_the_proxies_and_nowhere_else(ground: Ground) -> None:
+    """With the proxies down nothing arrives, though every broker is alive; up again, it does."""
+    proxies = [Proxy(told, heard) for told, heard in ground.stack.outside_ports]
+    for proxy in proxies:
+        await proxy.open()
+    await create_topics(KafkaSettings(ground.kafka, 4000, 4, 3, {}), [Topic("retail.sales", 4, 3_600_000)])
+    addresses = ",".join(f"127.0.0.1:{proxy.port}" for proxy in proxies)
+    writer = Writer(KafkaSettings(addresses, 4000, 4, 3, {}))
+    try:
+        await writer.send("retail.sales", b"key", b"value", [])
+        for proxy in proxies:
+            await proxy.order("down")
+        with pytest.raises(KafkaAway):
+            await writer.send("retail.sales", b"key", b"value", [], within=3)
+        for proxy in proxies:
+            await proxy.order("none")
+        await writer.send("retail.sales", b"key", b"value", [], within=60)
+    finally:
+        await writer.stop()
+        for proxy in proxies:
+            await proxy.close()
 
 
 def test_minutes_are_spread_by_share() -> None:

@@ -74,7 +74,7 @@ class Traffic:
         while not over.is_set():
             await asyncio.sleep(_TICK)
             sold += self.rate * _TICK
-            events = self._next(int(sold))
+            events = self.next_events(int(sold))
             sold -= int(sold)
             await self._confirmed(events)
             self.longest_silence = max(self.longest_silence, time.monotonic() - began)
@@ -88,7 +88,8 @@ class Traffic:
             await self.write(*(outgoing(event) for event in events))
             self.promised.update(event.id for event in events)
 
-    def _next(self, sales: int) -> list[AnyEvent]:
+    def next_events(self, sales: int) -> list[AnyEvent]:
+        """So many sales and what has fallen due with them, now and then a customer's state."""
         events: list[AnyEvent] = []
         for _ in range(sales):
             self._number += 1

@@ -58,7 +58,8 @@ class World(Installation):
         self.database_proxy = Proxy(0, port)
         for proxy in (*self.broker_proxies, self.database_proxy):
             await proxy.open()
-        self.traffic = Traffic(self.kafka_settings, self.chance)
+        # Tills and harm draw at the same time: from one source the order of their draws would be left to chance.
+        self.traffic = Traffic(self.kafka_settings, random.Random(self.chance.random()))
 
     async def close_stack(self) -> None:
         """Leave the ground to the next scenario."""

@@ -70,7 +70,7 @@ async def _all_services(world: World, chance: random.Random, seconds: float) -> 
     await world.start(*SERVICES)
     await set_business_clock(world.pool, NOON, 0)
     await world.load("square", {"locations": [till.LOCATION], "catalog": [till.variation("SKU1")]})
-    shop, over = _Shop(world, chance), asyncio.Event()
+    shop, over = _Shop(world, random.Random(chance.random())), asyncio.Event()
     selling = asyncio.create_task(shop.sell(over))
     victims: list[str] = []
     async for _ in world.moments(seconds, 0.3, 1.5):
