@@ -74,7 +74,7 @@ async def _kafka_gone(world: World, chance: random.Random, seconds: float) -> No
         f"with Kafka 90 % within {usual:.2f} s; without it median {without[len(without) // 2]:.2f} s, "
         f"slowest {without[-1]:.2f} s; slowest while brokers started {slowest:.2f} s"
     )
-    if usual > _USUAL:
+    if without[-1] > _BUDGET and usual > _USUAL:
         world.notes["not judged"] = "the answers' time: this machine was too busy for so many webhooks even with Kafka"
     elif without[-1] > _BUDGET:
         raise Unkept(f"an answer took {without[-1]:.1f} s, the vendor waits {_BUDGET:.0f} s")
