@@ -4,9 +4,8 @@ PYTHON_IN_VENV := .venv/bin/python
 SOURCES := libs services deploy tools tests bench
 STACK := $(PYTHON_IN_VENV) -m deploy.local
 
-# What `make run` runs, and how often `make chaos` kills each service.
+# What `make run` runs.
 CONFIG ?= tillstream.yaml
-KILLS ?= 20
 
 # Options for pytest, the bench and the others: make test ARGS="-k ledger"
 ARGS ?=
@@ -51,8 +50,9 @@ demo: setup ## play the days of 20 stores through the whole system, with an outa
 bench: setup ## measure throughput and latency on this machine
 	@$(PYTHON_IN_VENV) -m bench $(ARGS)
 
-chaos: setup ## kill -9 every service KILLS times while sales flow (SEED= to repeat a run)
-	@TILLSTREAM_KILLS=$(KILLS) $(if $(SEED),TILLSTREAM_SEED=$(SEED)) .venv/bin/pytest tests/system/test_kill.py $(ARGS)
+chaos: setup ## break everything while sales flow, and count (MINUTES= for long, SCENARIO= for one, SEED= to repeat)
+	@$(PYTHON_IN_VENV) -m tests.chaos $(SCENARIO) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(SAMPLES),--samples $(SAMPLES)) $(ARGS)
 
 mutants: setup ## break the code on purpose, promise by promise, and check that a test notices
 	@$(PYTHON_IN_VENV) -m tools.mutants $(ARGS)

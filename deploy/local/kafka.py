@@ -168,15 +168,19 @@ def _settings(state: State, broker: Broker, folder: Path) -> str:
     copies = min(3, len(state.brokers))
     in_sync = max(1, copies - 1)
     voters = ",".join(f"{each.node}@{LOOPBACK}:{each.controller_port}" for each in state.brokers)
+    listeners = advertised = f"PLAINTEXT://{LOOPBACK}:{broker.port}"
+    if broker.heard_port is not None:
+        listeners += f",OUTSIDE://{LOOPBACK}:{broker.heard_port}"
+        advertised += f",OUTSIDE://{LOOPBACK}:{broker.told_port}"
     settings = {
         "process.roles": "broker,controller",
         "node.id": broker.node,
         "controller.quorum.voters": voters,
-        "listeners": f"PLAINTEXT://{LOOPBACK}:{broker.port},CONTROLLER://{LOOPBACK}:{broker.controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{broker.port}",
+        "listeners": f"{listeners},CONTROLLER://{LOOPBACK}:{broker.controller_port}",
+        "advertised.listeners": advertised,
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAINTEXT",
-        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,OUTSIDE:PLAINTEXT",
         "log.dirs": folder,
         # A topic that nobody declared is a mistake that must show.
         "auto.create.topics.enable": "false",

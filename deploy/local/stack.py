@@ -63,6 +63,13 @@ class Stack:
         """Where clients connect."""
         return _endpoints(self.directory, self._load())
 
+    @property
+    def outside_ports(self) -> tuple[tuple[int, int], ...]:
+        """Of each broker the port it tells clients from outside, and the one where it hears them; see `up`."""
+        return tuple(
+            (each.told_port, each.heard_port) for each in self._load().brokers if each.told_port and each.heard_port
+        )
+
     def kill_broker(self, node: int) -> None:
         """End a broker as a crash would (SIGKILL); returns when it is gone. Nodes count from 1."""
         with self._memory() as memory:
@@ -137,6 +144,7 @@ def up(
     *,
     brokers: int | None = None,
     session_timeout_ms: int | None = None,
+    outside: bool = False,
     say: Callable[[str], None] = print,
 ) -> Endpoints:
     """Start what does not run yet and wait until all of it answers. A second call returns at once.
@@ -144,12 +152,15 @@ def up(
     `brokers` is 1 (a new stack's default), or 3 for a cluster that survives the loss of one; it is fixed until the
     stack is wiped.
     `session_timeout_ms` is how long the cluster waits for a silent broker before it moves its partitions.
+    `outside` gives the brokers of a new stack a second listener for clients that come through a proxy, which the caller
+    sets up between the ports of `Stack.outside_ports`: clients follow what a broker tells them, so all they send goes
+    through it, while brokers talk to each other directly.
     """
     directory = directory.resolve()
     with state.locked(directory):
         memory = state.load(directory)
         if memory is None:
-            memory = _new_state(directory, brokers or 1)
+            memory = _new_state(directory, brokers or 1, outside=outside)
         if brokers not in (None, len(memory.brokers)):
             raise StackError(
                 f"The stack in {directory} has {len(memory.brokers)} broker(s), not {brokers}. "
@@ -211,7 +222,7 @@ def status(directory: Path = DEFAULT_STACK) -> Status:
     return Status(directory, None, {}) if memory is None else _status(directory, memory)
 
 
-def _new_state(directory: Path, brokers: int) -> State:
+def _new_state(directory: Path, brokers: int, *, outside: bool) -> State:
     if brokers not in (1, 3):
         raise StackError("A stack has 1 broker, or 3.")
     cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
@@ -221,7 +232,7 @@ def _new_state(directory: Path, brokers: int) -> State:
     taken: set[int] = set()
     default = directory == DEFAULT_STACK
 
-    def port(preferred: int) -> int:
+    def port(preferred: int | None) -> int:
         # Only the everyday stack asks for well-known ports: several test stacks would race for them.
         chosen = ports.pick(preferred if default else None, taken)
         taken.add(chosen)
@@ -231,6 +242,9 @@ def _new_state(directory: Path, brokers: int) -> State:
     nodes = [
         Broker(number + 1, port(_KAFKA_PORT + 2 * number), port(_KAFKA_PORT + 2 * number + 1)) for number in numbers
     ]
+    if outside:
+        for node in nodes:
+            node.told_port, node.heard_port = port(None), port(None)
     server = Postgres(port(_POSTGRES_PORT), str(postgres.make_home(directory)))
     memory = State(cluster_id, _SESSION_TIMEOUT_MS, nodes, server)
     state.save(directory, memory)

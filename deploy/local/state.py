@@ -17,12 +17,18 @@ FORMAT = 1
 
 @dataclass
 class Broker:
-    """One Kafka node; it is broker and controller at once."""
+    """One Kafka node; it is broker and controller at once.
+
+    Of a stack whose clients may come through a proxy it has two ports more: the one that it tells such clients (there
+    the proxy listens), and the one where it hears them.
+    """
 
     node: int
     port: int
     controller_port: int
     process: Process | None = None
+    told_port: int | None = None
+    heard_port: int | None = None
 
 
 @dataclass

@@ -6,7 +6,8 @@ import asyncio
 from typing import Any
 
 from libs.connectors.contract.target import Ref
-from tests.engine.test_ledger import HERE, Ledger, done, entry, ledger
+from libs.runtime.engine.ledger import Ledger
+from tests.engine.test_ledger import HERE, done, entry, ledger
 
 __all__ = ["ledger"]
 
@@ -26,4 +27,4 @@ async def test_batches_that_learn_the_same_objects_in_another_order_both_settle(
             ledger.settle([done("e2", epoch, provides=dict.fromkeys((last, middle, first), "1"))])
         )
         await asyncio.sleep(1)
-    assert await asyncio.gather(there, back) == [[None], [None]]
+    assert [*await there, *await back] == [None, None]

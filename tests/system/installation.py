@@ -47,20 +47,15 @@ class Installation:
 
     def __init__(self, folder: Path, *, brokers: int = 1) -> None:
         self.folder, self._brokers = folder, brokers
+        self.replication = min(3, brokers)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.ports: dict[str, int] = {}
         self.extra_env: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
-        self.stack_folder = self.folder / "stack"
-        endpoints = await asyncio.to_thread(
-            up, self.stack_folder, brokers=self._brokers, session_timeout_ms=4000, say=lambda _text: None
-        )
-        self.stack = Stack(self.stack_folder)
-        self.postgres, self.kafka = endpoints.postgres, endpoints.kafka
-        await asyncio.to_thread(migrate, self.postgres)
+        await self.open_stack()
         self.sandbox = await self._start_sandbox()
-        self.http = aiohttp.ClientSession()
+        self.http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         await self.sandbox_options("quickbooks", {"calls_per_minute": 60_000, "calls_per_second": 1_000})
         await self.sandbox_options("square", {"windows": [{"calls": 1_000, "seconds": 1}]})
         self.ports["http"] = _free_port()
@@ -75,7 +70,21 @@ class Installation:
             await self.stop(name, signal.SIGKILL)
         await self.http.close()
         await self.pool.close()
-        await asyncio.to_thread(wipe, self.stack_folder)
+        await self.close_stack()
+
+    async def open_stack(self) -> None:
+        """Make `stack`, `kafka` and `postgres` what this installation shall use: here servers of its own."""
+        folder = self.folder / "stack"
+        endpoints = await asyncio.to_thread(
+            up, folder, brokers=self._brokers, session_timeout_ms=4000, say=lambda _text: None
+        )
+        self.stack = Stack(folder)
+        self.postgres, self.kafka = endpoints.postgres, endpoints.kafka
+        await asyncio.to_thread(migrate, self.postgres)
+
+    async def close_stack(self) -> None:
+        """End what `open_stack` started."""
+        await asyncio.to_thread(wipe, self.stack.directory)
 
     async def configure(self, content: Mapping[str, Any]) -> None:
         """Write the configuration and create its topics."""
@@ -91,7 +100,7 @@ class Installation:
     @property
     def kafka_settings(self) -> KafkaSettings:
         """How this installation's broker is reached."""
-        return KafkaSettings(self.kafka, 4000, 4, 1, {})
+        return KafkaSettings(self.kafka, 4000, 4, self.replication, {})
 
     @property
     def env(self) -> dict[str, str]:
@@ -103,7 +112,7 @@ class Installation:
             "TILLSTREAM_KAFKA": self.kafka,
             "TILLSTREAM_POSTGRES": self.postgres,
             "TILLSTREAM_PARTITIONS": "4",
-            "TILLSTREAM_REPLICATION": "1",
+            "TILLSTREAM_REPLICATION": str(self.replication),
             "TILLSTREAM_SESSION_TIMEOUT_MS": "4000",
             "TILLSTREAM_HTTP_PORT": str(self.ports["http"]),
             "TILLSTREAM_HTTP_HOST": "127.0.0.1",
@@ -126,8 +135,8 @@ class Installation:
 
     # Services ---------------------------------------------------------------------------------------------------
 
-    async def start(self, *names: str, env: Mapping[str, str] | None = None) -> None:
-        """Start services and wait until each is ready."""
+    async def start(self, *names: str, env: Mapping[str, str] | None = None, wait: bool = True) -> None:
+        """Start services and, unless told otherwise, wait until each is ready."""
         for name in names:
             port = self.ports[f"metrics.{name}"] = _free_port()
             with (self.folder / f"{name}.log").open("ab") as log:
@@ -136,8 +145,8 @@ class Installation:
                     cwd=ROOT, stdout=log, stderr=log,
                     env={**self.env, "TILLSTREAM_METRICS_PORT": str(port), "TILLSTREAM_INSTANCE": name, **(env or {})},
                 )  # fmt: skip
-        for name in names:
-            await self.until(lambda name=name: self._ready(name), f"{name} is ready")  # type: ignore[misc]
+        for name in names if wait else ():
+            await self.until(lambda name=name: self._ready(name), f"{name} is ready", seconds=90)  # type: ignore[misc]
 
     async def _ready(self, name: str) -> bool:
         if (code := self.processes[name].poll()) is not None:

@@ -7,19 +7,13 @@ import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import (
-    KafkaError,
-    MessageSizeTooLargeError,
-    OutOfOrderSequenceNumber,
-    ProducerClosed,
-    ProducerFenced,
-    UnknownProducerId,
-)
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
-from libs.runtime.kafka.writer import KafkaAway
+from libs.runtime.kafka.writer import KafkaAway, is_broken
 from libs.runtime.settings import KafkaSettings
 
 log = structlog.get_logger()
@@ -29,8 +23,6 @@ LARGEST_RECORD = 4 * 1024 * 1024
 # Records of one partition travel together up to so many bytes; the default (16 KB) is one or two webhooks.
 _BATCH_BYTES = 256 * 1024
 
-# After one of these a producer takes nothing any more.
-_FATAL = (OutOfOrderSequenceNumber, ProducerClosed, ProducerFenced, UnknownProducerId)
 # So many records of a topic in a row unconfirmed, and it is left alone but for a trial every so many seconds.
 _MISSES = 3
 _TRIAL_SECONDS = 5.0
@@ -139,13 +131,14 @@ class Publisher:
                     await self._connected.wait()
                     assert self._producer is not None
                 sent = await self._producer.send(topic, value, key=key, headers=encoded)
+                # Once nobody waits for it any more, its failure is not for the log.
+                sent.add_done_callback(_looked_at)
                 # shield: giving up waiting must not cancel what the producer still has in hand
                 await asyncio.shield(sent)
         except MessageSizeTooLargeError:
             raise RecordRefused(f"{topic}: a record of {len(value)} bytes is too large") from None
         except (TimeoutError, KafkaError, OSError) as error:
-            # The bare base class is how aiokafka tells, from then on for ever, that its sending task has died.
-            if isinstance(error, _FATAL) or type(error) is KafkaError:
+            if is_broken(error):
                 self._broken.set()
             self._missed(topic)
             raise KafkaAway(f"{topic}: {type(error).__name__}") from None
@@ -158,3 +151,8 @@ class Publisher:
         silence.next_trial = time.monotonic() + _TRIAL_SECONDS
         if silence.misses == _MISSES:
             log.warning("kafka does not confirm; webhooks go to the spool at once", topic=topic)
+
+
+def _looked_at(sent: asyncio.Future[Any]) -> None:
+    if not sent.cancelled():
+        sent.exception()

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber, ProducerClosed, ProducerFenced
+from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber, ProducerClosed, ProducerFenced, UnknownProducerId
 
 from libs.runtime.settings import KafkaSettings
 
 log = structlog.get_logger()
 
-_FATAL = (OutOfOrderSequenceNumber, ProducerClosed, ProducerFenced)
+_FATAL = (OutOfOrderSequenceNumber, ProducerClosed, ProducerFenced, UnknownProducerId)
 
 
 class KafkaAway(Exception):
     """The record was not confirmed in time. It may still arrive: copies are recognised by id."""
+
+
+def is_broken(error: BaseException) -> bool:
+    """Whether the producer that raised this confirms nothing any more, so that a new one is needed."""
+    # The bare base class is how aiokafka tells, from then on for ever, that its sending task has died.
+    return isinstance(error, _FATAL) or type(error) is KafkaError
 
 
 class Outgoing(NamedTuple):
@@ -95,8 +102,8 @@ class Writer:
                 return list(await asyncio.shield(asyncio.gather(*sent)))
         except TimeoutError:
             raise KafkaAway(f"not confirmed within {within} s") from None
-        except _FATAL as error:
-            await self._renew(producer)
-            raise KafkaAway(type(error).__name__) from None
         except (KafkaError, OSError) as error:
+            if is_broken(error):
+                with contextlib.suppress(KafkaError, OSError):  # the next record tries again
+                    await self._renew(producer)
             raise KafkaAway(type(error).__name__) from None
