@@ -8,9 +8,10 @@ from itertools import count
 from bench.contestants.task import TOPIC
 from bench.measuring import Comparison, Contestant, Run, compare, interleaved, versus
 from bench.referee import appointed
+from bench.scenarios.ownership import settled
 from bench.scenarios.refunds import refunds
 from bench.sizes import Sizes
-from bench.stand import Stand
+from bench.stand import PARTITIONS, Stand
 
 _ANSWER_MS = 20
 _numbers = count(1)
@@ -24,10 +25,12 @@ async def run(stand: Stand, sizes: Sizes) -> Sequence[Comparison]:
             async def once() -> Run:
                 name = f"connections-{next(_numbers)}"
                 await stand.fresh([TOPIC, "dlq.bench"])
-                await stand.fill(refunds(sizes.connection_events // connections))
+                records = refunds(sizes.connection_events // connections)
                 urls = [referee.url(name, f"c{number}", answer_ms=_ANSWER_MS) for number in range(connections)]
                 process = stand.endless("engine", name, urls=urls)
                 try:
+                    await settled(stand, name, owners=1, partitions=connections * PARTITIONS)
+                    await stand.fill(records)
                     return await referee.measure([process], name, sizes.connection_events // connections * connections)
                 finally:
                     await stand.stop(process)

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import count
 
-import asyncpg
-
 from bench.contestants.task import TOPIC
 from bench.measuring import Comparison, Contestant, Run, compare, interleaved, versus
 from bench.referee import appointed
+from bench.scenarios.ownership import settled
 from bench.scenarios.refunds import refunds
 from bench.sizes import Sizes
 from bench.stand import Stand
@@ -34,7 +33,7 @@ async def run(stand: Stand, sizes: Sizes) -> Sequence[Comparison]:
                 urls = [referee.url(name, answer_ms=_ANSWER_MS)]
                 engines = [stand.endless("engine", name, urls=urls) for _ in range(replicas)]
                 try:
-                    await _shared(stand, name, replicas)
+                    await settled(stand, name, owners=replicas, partitions=_PARTITIONS)
                     await stand.fill(records)
                     return await referee.measure(engines, name, sizes.replica_events)
                 finally:
@@ -51,18 +50,3 @@ async def run(stand: Stand, sizes: Sizes) -> Sequence[Comparison]:
 
 def _name(replicas: int) -> str:
     return "1 process" if replicas == 1 else f"{replicas} processes"
-
-
-async def _shared(stand: Stand, name: str, replicas: int) -> None:
-    database = await asyncpg.connect(stand.postgres)
-
-    async def owned() -> bool:
-        owners = await database.fetchval(
-            "select count(distinct owner) from partition_owner where connection like $1 || '-%'", name
-        )
-        return int(owners) == replicas
-
-    try:
-        await stand.until(owned, f"{replicas} processes share the partitions")
-    finally:
-        await database.close()
