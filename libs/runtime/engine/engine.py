@@ -57,7 +57,9 @@ _BATCHES = 2
 # A second batch is begun when at least so many are ready; fewer gather until the first is written.
 _WORTH_A_BATCH = 64
 _COMMIT_EVERY = 1.0  # seconds
-_REDRIVE_EVERY = 0.3  # seconds
+# Between two looks for parked events whose time has come: longer and longer while there are none; seconds.
+_REDRIVE_EVERY = (0.3, 2.0)
+_POLL_MS = 200
 _BUG_TRIES = 3
 # While nothing is delivered: how often it is looked whether Kafka is about to delete what waits; seconds.
 _GUARD_EVERY = 30.0
@@ -226,7 +228,7 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
             last_commit = time.monotonic()
             while not stopping.is_set() and not self._fenced_without_a_rebalance():
                 self._hold_back(consumer)
-                batch = await consumer.getmany(timeout_ms=100, max_records=_BATCH)
+                batch = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_BATCH)
                 self.progress.alive()
                 for tp, messages in batch.items():
                     self._admit(tp, messages)
@@ -489,10 +491,13 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _redrive(self, stopping: asyncio.Event) -> None:
         """Take up parked events whose time has come, head of each key first."""
+        shortest, longest = _REDRIVE_EVERY
+        pause = shortest
         while not stopping.is_set():
-            await asyncio.sleep(_REDRIVE_EVERY)
+            await asyncio.sleep(pause)
             if not self._admitting or not self._circuit.closed:
                 continue
+            found = False
             for owned in list(self._owned.values()):
                 if not owned.locked or owned.lost:
                     continue
@@ -503,6 +508,8 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
                 for row in rows:
                     if row.order_key not in owned.redriving:
                         self._enqueue_row(owned, row)
+                        found = True
+            pause = shortest if found else min(longest, pause * 1.5)
             self._go_on()
 
     def _enqueue_row(self, owned: Owned, row: Row) -> None:

@@ -315,15 +315,19 @@ returning d.event_id
 
 _SETTLE_PLAIN, _SETTLE = _settle(plain=True), _settle(plain=False)
 
+# First the heads by what is narrow; the bytes only of those whose time has come: thousands of keys may be blocked.
 _HEADS = f"""
-select * from (
-    select distinct on (order_key) {_ROW}, next_attempt_at from delivery
+with heads as (
+    select distinct on (order_key) event_id, state, next_attempt_at, lease_until, epoch from delivery
     where connection = $1 and topic = $2 and partition = $3 and state in ('parked', 'dead')
         and class not in ('day_open', 'left_out')
     order by order_key, seq
-) heads
-where state = 'parked' and next_attempt_at <= now() and (lease_until is null or lease_until < now() or epoch = $4)
-order by next_attempt_at limit $5
+), due as (
+    select event_id, next_attempt_at as at from heads
+    where state = 'parked' and next_attempt_at <= now() and (lease_until is null or lease_until < now() or epoch = $4)
+    order by next_attempt_at limit $5
+)
+select {_ROW} from delivery join due using (event_id) where connection = $1 order by due.at
 """
 
 

@@ -32,7 +32,7 @@ def open_consumer(kafka: KafkaSettings, group: str) -> AIOKafkaConsumer:
         rebalance_timeout_ms=max(kafka.session_timeout_ms, 60_000),
         max_poll_interval_ms=300_000,
         partition_assignment_strategy=(StickyPartitionAssignor,),
-        fetch_max_wait_ms=100,
+        fetch_max_wait_ms=500,  # an answer comes at once when there is anything
         **kafka.security,
     )
 
