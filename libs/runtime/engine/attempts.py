@@ -114,7 +114,7 @@ class Attempts:
                 return MissingDependency(str(error))
         owner = step.target_key if step.shared else work.event.id
         if not step.reads:
-            if work.doubtful:
+            if work.doubtful or work.forgotten:
                 resolved = await self._resolve(work, step)
                 if resolved is not None:
                     return resolved
@@ -139,7 +139,7 @@ class Attempts:
         """None: it is safe to send (again). Else what was found out, or why it cannot be known."""
         native = self._caller.native
         count = UNKNOWN_OUTCOMES.labels
-        if native and step.native_key and work.same_plan:
+        if native and step.native_key and work.same_plan and not work.forgotten:
             age = (datetime.now(UTC) - (work.sent_at or datetime.now(UTC))).total_seconds()
             if age < (native.horizon_seconds or 0):
                 count(self._connection, "native").inc()
@@ -151,4 +151,5 @@ class Attempts:
             count(self._connection, "lookup").inc()
             return await self._caller.look_up(step, work.urgency)
         count(self._connection, "nobody").inc()
-        return Conflict("it was sent before, the answer is unknown, and the vendor cannot be asked")
+        why = "it may have been delivered before the time the ledger remembers" if work.forgotten else "its outcome is unknown"
+        return Conflict(f"{why}, and the vendor cannot be asked")

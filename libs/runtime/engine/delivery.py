@@ -101,6 +101,7 @@ class Deliverer:
 
     async def _carry_out(self, work: Work) -> None:
         work.sent_at = work.sent_at or datetime.now(UTC)
+        work.forgotten = self._planner.maybe_forgotten(work.event, work.first_seen)
         if work.plan.settles and not await self._members_known(work):
             await self._give_time_or_up(work, "dependency", "some events of this document were not read yet")
             return

@@ -161,9 +161,6 @@ class Intake:
         else:
             plan_hash, placeholders = looked_through(plan)
             look.work = Work(item, event, plan, plan_hash, placeholders, known=own)
-            if self._planner.maybe_forgotten(event):
-                # It may have been delivered so long ago that its row is gone: it is asked for before it is sent.
-                look.work.doubtful, look.work.sent_at = True, event.occurred_at
             look.entry = self._entry(item, event, "claimed", None, None, plan_hash)
 
     async def _frees_key(self, item: Item, event: AnyEvent) -> bool:

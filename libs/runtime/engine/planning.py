@@ -48,9 +48,9 @@ class Planner:
         """The rule that keeps the event out, or None."""
         return self._rules.against(event)
 
-    def maybe_forgotten(self, event: AnyEvent) -> bool:
-        """Whether an event without a row may have had one that was pruned since."""
-        return maybe_forgotten(event.kind, event.occurred_at, datetime.now(UTC), self._rules.started_at)
+    def maybe_forgotten(self, event: AnyEvent, first_seen: datetime) -> bool:
+        """Whether an event may have had an earlier row that was pruned since: it is asked for before it is sent."""
+        return maybe_forgotten(event.kind, event.occurred_at, first_seen, self._rules.started_at)
 
     async def known(self, events: Sequence[AnyEvent]) -> Mapping[Ref, str]:
         """Remote ids that the plans of these events may rest on, asked for together."""

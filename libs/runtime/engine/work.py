@@ -21,7 +21,8 @@ from libs.runtime.limits import Urgency
 class Work:
     """An event while its steps are carried out.
 
-    `doubtful`: a write of an earlier run may have had its effect. `called`: a write went out in this run.
+    `doubtful`: a write of an earlier run may have had its effect. `forgotten`: so may any of them, so long ago that the
+    ledger has forgotten it. `called`: a write went out in this run.
     `placeholders`: the plan names remote ids that are filled in when a step is sent.
     """
 
@@ -38,6 +39,7 @@ class Work:
     first_seen: datetime = field(default_factory=lambda: datetime.now(UTC))
     sent_at: datetime | None = None
     doubtful: bool = False
+    forgotten: bool = False
     called: bool = False
     same_plan: bool = True
     remote_id: str | None = None
