@@ -151,5 +151,5 @@ class Attempts:
             count(self._connection, "lookup").inc()
             return await self._caller.look_up(step, work.urgency)
         count(self._connection, "nobody").inc()
-        why = "it may have been delivered before the time the ledger remembers" if work.forgotten else "its outcome is unknown"
+        why = "the ledger may have forgotten its delivery" if work.forgotten else "its outcome is unknown"
         return Conflict(f"{why}, and the vendor cannot be asked")
