@@ -43,6 +43,8 @@ from libs.runtime.telemetry.tracing import exporting, span
 
 log = structlog.get_logger()
 
+# How long outcomes gather before they are written down together, in seconds: far less than a call takes.
+_GATHER = 0.003
 # How long a document waits in hand for members whose own records were not read yet, in seconds.
 _MEMBERS_PATIENCE = 60
 # A held event (an unmapped account) is looked at again this often, and at every start; in seconds.
@@ -69,7 +71,9 @@ class Deliverer:
         self._ledger, self._planner, self._remotes = parts.ledger, parts.planner, parts.remotes
         self._attempts, self._circuit, self._dead_letters = parts.attempts, parts.circuit, parts.dead_letters
         self.brake = Brake()
-        self.settlements: Batcher[Settlement, Exception | None] = Batcher(self._settle_together, size=500)
+        self.settlements: Batcher[Settlement, Exception | None] = Batcher(
+            self._settle_together, size=500, linger=_GATHER
+        )
         self._latency = LATENCY.labels(connection.id)
         self._attributes = {"tillstream.connection": connection.id, "messaging.system": "kafka"}
 

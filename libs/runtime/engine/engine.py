@@ -99,9 +99,12 @@ class _Load:
 
     @property
     def room(self) -> int:
-        """How many more may be taken in: as many as leave no more to be sent than may be sent at once."""
+        """How many more may be taken in: as many as leave no more to be sent than may be sent at once.
+
+        While most of that is in hand there is none: many events are taken in for little more than the cost of one.
+        """
         free = self.at_once - self.sending - self.taking_in * self.share
-        return min(_BATCH, int(free / max(self.share, 0.01)))
+        return 0 if free < self.at_once // 4 else min(_BATCH, int(free / max(self.share, 0.01)))
 
 
 @dataclass(slots=True)
@@ -145,7 +148,7 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
         self._limiter = limiter = shared_limiter(connection, self._pool, settings)
         caller = Caller(connection.id, self._target, client, limiter, self._pool)
         self._assemble(started_at, client, caller)
-        loops = [asyncio.create_task(self._deliverer.settlements.run()) for _ in range(2)]
+        loops = [asyncio.create_task(self._deliverer.settlements.run())]
         loops += [asyncio.create_task(loop) for loop in (self._circuit.run(), self._circuit.watch_operator())]
         loops += [asyncio.create_task(self._redrive(stopping)), asyncio.create_task(self._guard_retention())]
         loops += caller.loops()
