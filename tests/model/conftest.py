@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,12 @@ from tests.model.world import Stage
 
 
 @pytest.fixture(scope="session")
-def stage(stack: Endpoints, template: str, tmp_path_factory: pytest.TempPathFactory) -> Stage:
+def stage(stack: Endpoints, template: str) -> Iterator[Stage]:
     """A fresh, migrated database that goes by a clock of the test's."""
     asyncio.run(_create(stack.postgres, "model", template))
-    stage = Stage(f"{stack.postgres.rsplit('/', 1)[0]}/model", tmp_path_factory.mktemp("clock") / "now")
-    stage.prepare()
-    return stage
+    # Not below pytest's folder: PostgreSQL may run as a user who cannot enter it.
+    with tempfile.NamedTemporaryFile(prefix="tillstream-clock-") as file:
+        Path(file.name).chmod(0o644)
+        stage = Stage(f"{stack.postgres.rsplit('/', 1)[0]}/model", Path(file.name))
+        stage.prepare()
+        yield stage
