@@ -57,9 +57,7 @@ class Operator:
         row = self._world.run(dead_letters.delivery(self._pool, self._connection, name))
         content = exact_json.decode(row["value"])
         content["refs"] = [*content["refs"], "put-right"]
-        self._world.run(
-            dead_letters.edit_delivery(self._pool, self._connection, name, exact_json.encode(content))
-        )
+        self._world.run(dead_letters.edit_delivery(self._pool, self._connection, name, exact_json.encode(content)))
         self._world.vendor.curses.pop(name, None)
         self.replay([name])
 
