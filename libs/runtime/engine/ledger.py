@@ -566,6 +566,15 @@ class Ledger:
         )  # fmt: skip
         return bool(found)
 
+    async def newer_delivered(self, order_key: str, version: int) -> bool:
+        """Whether a newer state of the key was delivered."""
+        found = await self._pool.fetchval(
+            "select exists (select 1 from delivery where connection = $1 and order_key = $2 and version > $3 "
+            "and state in ('delivered', 'shadowed'))",
+            self._connection, order_key, version,
+        )  # fmt: skip
+        return bool(found)
+
     async def unseen(self, event_ids: Sequence[str]) -> int:
         """How many of these events have no row yet."""
         seen = await self._pool.fetchval(
