@@ -63,7 +63,8 @@ class Server:
 
 
 def _broken() -> Exception:
-    return asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+    error: Exception = asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+    return error
 
 
 class Session:

@@ -74,7 +74,7 @@ class Kafka:
         tp = TopicPartition(topic, hashlib.sha256(key).digest()[0] % self._count)
         records = self.partitions[tp].everything
         now = int(self.clock.now.timestamp() * 1000)
-        records.append(Message(*tp, len(records), key, value, tuple(headers), now))
+        records.append(Message(topic, tp.partition, len(records), key, value, tuple(headers), now))
         return records[-1]
 
     def delete_older(self, milliseconds: int) -> int:
@@ -232,7 +232,7 @@ class Consumer:
 
     async def _coordinate(self) -> None:
         while True:
-            if self.heard and not self._kafka.away and self._out_of_date():
+            if not (self.cut_off or self._kafka.away) and self._out_of_date():
                 self._reassigning.clear()
                 await self._tell(self._listener.on_partitions_revoked(set(self._positions)))
                 while self._kafka.away or self.cut_off:

@@ -53,3 +53,27 @@ def test_a_late_older_state_never_follows_a_newer_one(begin: Begin) -> None:
     check(world)
     heal(world, Operator(world))
     assert check_end(world) == {"delivered": 2, "superseded": 1}
+
+
+def test_a_claim_that_ran_out_is_not_sent_on(begin: Begin) -> None:
+    """While a pause holds up what it has in hand, a replica loses its partition and does not hear of it.
+
+    Its claims run out, and another replica takes them over. When the pause ends, only one of the two may send.
+    """
+    world = begin("lookup")
+    operator = Operator(world)
+    first = world.start()
+    world.advance(10)
+    world.vendor.weather = "slow"
+    for number in range(7):
+        world.publish(sale(number))
+    world.advance(1)
+    operator.pause()
+    world.advance(40)
+    world.cut_off(first)
+    world.start()
+    world.advance(120)
+    operator.resume()
+    world.advance(60)
+    heal(world, operator)
+    assert check_end(world) == {"delivered": 7}

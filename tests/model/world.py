@@ -83,7 +83,7 @@ class ModelWorld:
         parking: ParkingRules = PATIENT,
     ) -> None:
         self.loop = VirtualLoop()
-        self.loop.set_task_factory(self._task)
+        self.loop.set_task_factory(cast("Any", self._task))
         self.clock = Clock(self.loop, stage.file)
         self._closing = ExitStack()
         self._closing.enter_context(self.clock.rules())

@@ -114,10 +114,10 @@ class Caller:
             request = with_key(request, self._native, key)
         async with self._locks.hold([step.target_key]):
             if not (step.shared and step.ask_first and step.lookup) or step.reads:
-                return await self._send(step, request, call.urgency)
+                return await self._send(call, request)
             async with self._creations.alone(step.target_key) if self._creations else nullcontext():
                 found = await self.look_up(step, call.urgency)
-                return await self._send(step, request, call.urgency) if found is None else found
+                return await self._send(call, request) if found is None else found
 
     async def look_up(self, step: Step, urgency: Urgency = Urgency.LIVE) -> Done | Verdict | None:
         """Whether the step was done before: Done, None (it was not), or what went wrong with asking."""
@@ -149,8 +149,15 @@ class Caller:
             return verdict.reason
         return None  # it answers; even a throttled target is there
 
-    async def _send(self, step: Step, request: Request, urgency: Urgency) -> Verdict:
-        response = await self._sender.send(request, reads=step.reads, urgency=urgency)
+    async def _send(self, call: Call, request: Request) -> Verdict:
+        step = call.step
+
+        async def compose() -> Request:
+            if not step.reads:
+                await call.cover()
+            return request
+
+        response = await self._sender.send_composed(compose, reads=step.reads, urgency=call.urgency)
         if isinstance(response, Response):
             response = self._target.judge(step, response) or judge_status(response, reads=step.reads)
         return self._sender.count(response)

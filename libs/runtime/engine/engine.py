@@ -32,6 +32,7 @@ from libs.runtime.engine.delivery import Deliverer, Parts
 from libs.runtime.engine.failpoints import failpoint
 from libs.runtime.engine.intake import HeldElsewhere, Intake, Outcome, Unreadable
 from libs.runtime.engine.lanes import Item, Owned
+from libs.runtime.engine.leases import Leases
 from libs.runtime.engine.ledger import Fenced, Ledger, Row
 from libs.runtime.engine.planning import Planner
 from libs.runtime.engine.remotes import Remotes
@@ -177,6 +178,9 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
             circuit=self._circuit,
             remotes=remotes,
             upserts=any(i.means == "upsert" for i in facts.idempotency),
+            leases=Leases(
+                self._ledger, lease=self._settings.lease_seconds, longest_call=self._settings.http_timeout_seconds
+            ),
         )
         parts = Parts(self._ledger, planner, remotes, attempts, self._circuit, DeadLetterTopic(self._writer))
         self._deliverer = Deliverer(connection, parts)

@@ -489,6 +489,18 @@ class Ledger:
             )  # fmt: skip
             await self._keep_remote(database, provides)
 
+    async def renew(self, event_id: str, partition: Partition, epoch: int) -> None:
+        """Hold a claim for another lease. Raises Fenced when it is ours no more."""
+        async with self._pool.acquire() as database, database.transaction():
+            await self._check_owner(database, partition, epoch)
+            ours = await database.fetchval(
+                "update delivery set lease_until = now() + make_interval(secs => $4) where connection = $1 "
+                "and event_id = $2 and epoch = $3 and state in ('claimed', 'parked') returning true",
+                self._connection, event_id, epoch, self._lease,
+            )  # fmt: skip
+        if not ours:
+            raise Fenced(f"{event_id} is in other hands")
+
     async def _check_owner(self, database: Database, partition: Partition, epoch: int) -> None:
         current = await database.fetchval(
             "select epoch from partition_owner where connection = $1 and topic = $2 and partition = $3 for share",

@@ -15,13 +15,22 @@ from libs.runtime.telemetry.metrics import ATTEMPTS, CALL_SECONDS
 _THROTTLED = 1.0
 
 
+async def _covered() -> None:
+    return None
+
+
 @dataclass(frozen=True)
 class Call:
-    """A step ready to send. `trace_id` tells it apart within a batch."""
+    """A step ready to send. `trace_id` tells it apart within a batch.
+
+    `cover` is awaited when there is leave to send it by itself, which may have taken long; it raises when it must not
+    be sent any more.
+    """
 
     step: Step
     trace_id: str
     urgency: Urgency = Urgency.LIVE
+    cover: Callable[[], Awaitable[None]] = _covered
 
 
 class Nothing(Exception):
