@@ -87,6 +87,11 @@ class Clock:
         """The time of day."""
         return START + timedelta(seconds=self._loop.time())
 
+    @property
+    def wall(self) -> float:
+        """Seconds since 1970."""
+        return self.now.timestamp()
+
     def tell_database(self) -> None:
         """Before a statement: it sees this time."""
         text = self.now.isoformat(timespec="microseconds")
@@ -109,7 +114,7 @@ class Clock:
                 return cls.fromtimestamp(clock.now.timestamp(), tz)
 
         times = SimpleNamespace(
-            **{**vars(time), "monotonic": lambda: clock.seconds, "time": lambda: clock.now.timestamp()}
+            **{**vars(time), "monotonic": lambda: clock.seconds, "time": lambda: clock.wall}
         )
         patched: list[tuple[Any, str, Any]] = []
         for name, module in list(sys.modules.items()):

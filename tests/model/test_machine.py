@@ -248,5 +248,5 @@ def play(stage: Stage, **more: Any) -> None:
 
 @pytest.mark.timeout(400 + 10 * _EXAMPLES)  # a failure is shortened for up to five minutes
 def test_the_promises_hold_whatever_happens(stage: Stage) -> None:
-    """Nothing lost, order kept, one effect each, the sum right, no offset too far, no call too many, no letter unfair."""
+    """Nothing lost, order kept, one effect each, the sum right, no offset or call too many, no unfair letter."""
     play(stage, max_examples=_EXAMPLES, derandomize=True)
