@@ -6,6 +6,7 @@ import asyncio
 import random
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from libs.canonical.identity import digest
 from libs.connectors.contract.target import (
@@ -23,6 +24,7 @@ from libs.connectors.contract.target import (
 )
 from libs.runtime.engine.calls import Call, Caller, RemoteUnknown, idempotency_key, resolve
 from libs.runtime.engine.circuit import Circuit
+from libs.runtime.engine.leases import Leases
 from libs.runtime.engine.remotes import Remotes
 from libs.runtime.engine.work import Work
 from libs.runtime.http.client import VendorClient
@@ -38,7 +40,10 @@ class Spilled:
 
 
 class Attempts:
-    """Carries out single steps of one connection's events. `upserts`: the target's writes may simply be repeated."""
+    """Carries out single steps of one connection's events. `upserts`: the target's writes may simply be repeated.
+
+    Without `leases` claims are not renewed.
+    """
 
     def __init__(
         self,
@@ -49,9 +54,10 @@ class Attempts:
         circuit: Circuit,
         remotes: Remotes,
         upserts: bool,
+        leases: Leases | None = None,
     ) -> None:
         self._connection, self._caller, self._client = connection, caller, client
-        self._circuit, self._remotes, self._upserts = circuit, remotes, upserts
+        self._circuit, self._remotes, self._upserts, self._leases = circuit, remotes, upserts, leases
 
     async def until_answered(self, work: Work, step: Step, reads: tuple[Step, ...] = ()) -> Verdict | Spilled:
         """Try a step until its answer is about the event itself: an outage, a limit or an expired token is not.
@@ -124,9 +130,9 @@ class Attempts:
                     return found
         key = idempotency_key(self._connection, owner, step.name, work.generation)
         trace_id = digest(owner, step.name) if step.batch else ""
-        call = Call(ready, trace_id, work.urgency)
-        if not step.reads:
-            call.leaving = work.leaving
+        call = Call(ready, trace_id, work.urgency, partial(self._cover, work), work.leaving)
+        if step.batch:
+            await self._cover(work)
         verdict = await self._caller.perform(call, key)
         if not isinstance(verdict, UnknownOutcome):
             work.called = False
@@ -134,6 +140,10 @@ class Attempts:
             found = await self._caller.look_up(step, work.urgency)
             return verdict if found is None else found
         return verdict
+
+    async def _cover(self, work: Work) -> None:
+        if self._leases is not None:
+            await self._leases.cover(work)
 
     async def _resolve(self, work: Work, step: Step) -> Verdict | None:
         """None: it is safe to send (again). Else what was found out, or why it cannot be known."""

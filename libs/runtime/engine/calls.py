@@ -154,7 +154,7 @@ class Caller:
 
     async def _send(self, call: Call, request: Request) -> Verdict:
         step = call.step
-        response = await self._sender.send(request, reads=step.reads, urgency=call.urgency, leaving=call.leaving)
+        response = await self._sender.send_call(call, request)
         if isinstance(response, Response):
             response = self._target.judge(step, response) or judge_status(response, reads=step.reads)
         return self._sender.count(response)

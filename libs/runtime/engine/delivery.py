@@ -167,7 +167,7 @@ class Deliverer:
             await self._settle(work, "filtered", reason=rule or getattr(plan, "rule", None))
         elif isinstance(plan, PartOfDocument):
             await self._settle(work, "parked", class_="day_open", reason=plan.reason)
-        elif (why := self._planner.needless(item, event)) is not None:
+        elif (why := self._planner.needless(item, event) or await self._planner.outdated(event)) is not None:
             await self._settle(work, "superseded", reason=why)
         elif isinstance(plan, Hold):
             await self._settle(work, "parked", class_="hold", reason=plan.reason, retry_in=_HOLD_AGAIN)

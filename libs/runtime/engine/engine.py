@@ -32,6 +32,7 @@ from libs.runtime.engine.delivery import Deliverer, Parts
 from libs.runtime.engine.failpoints import failpoint
 from libs.runtime.engine.intake import HeldElsewhere, Intake, Outcome, Unreadable
 from libs.runtime.engine.lanes import Item, Owned
+from libs.runtime.engine.leases import Leases
 from libs.runtime.engine.ledger import Fenced, Ledger, Row
 from libs.runtime.engine.planning import Planner
 from libs.runtime.engine.remotes import Remotes
@@ -141,7 +142,9 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
     async def run(self, stopping: asyncio.Event) -> None:
         """Deliver until told to stop."""
         connection, settings = self.connection, self._settings
-        started_at = await self._begin()
+        started_at = await self._begin(stopping)
+        if started_at is None:
+            return
         client = self._world.client(
             connection, self._pool, timeout=settings.http_timeout_seconds, encryption_key=settings.encryption_key
         )
@@ -182,15 +185,21 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
             circuit=self._circuit,
             remotes=remotes,
             upserts=any(i.means == "upsert" for i in facts.idempotency),
+            leases=Leases(
+                self._ledger, lease=self._settings.lease_seconds, longest_call=self._settings.http_timeout_seconds
+            ),
         )
         parts = Parts(self._ledger, planner, remotes, attempts, self._circuit, DeadLetterTopic(self._writer))
         self._deliverer = Deliverer(connection, parts)
         self._intake = Intake(connection, self._ledger, planner, self._deliverer.settle_as)
         self._load = _Load(min(_BATCH, max(64, 8 * connection.call_limits.concurrency)))
 
-    async def _begin(self) -> datetime:
-        """When the connection was first seen. Held events are looked at again: the configuration may say more now."""
-        while True:
+    async def _begin(self, stopping: asyncio.Event) -> datetime | None:
+        """When the connection was first seen; None when told to stop before the database says so.
+
+        Held events are looked at again: the configuration may say more now.
+        """
+        while not stopping.is_set():
             try:
                 await self._pool.execute(
                     "insert into connection_state (connection) values ($1) on conflict do nothing", self.connection.id
@@ -212,6 +221,7 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
                 return started_at
             except DATABASE_AWAY as error:
                 await self._database_is_away(error)
+        return None
 
     async def _database_is_away(self, error: BaseException) -> None:
         """Without the ledger nothing may be sent; whatever was under way is resolved from its row later."""

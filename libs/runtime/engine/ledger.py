@@ -493,6 +493,18 @@ class Ledger:
             )  # fmt: skip
             await self._keep_remote(database, provides)
 
+    async def renew(self, event_id: str, partition: Partition, epoch: int) -> None:
+        """Hold a claim for another lease. Raises Fenced when it is ours no more."""
+        async with self._pool.acquire() as database, database.transaction():
+            await self._check_owner(database, partition, epoch)
+            ours = await database.fetchval(
+                "update delivery set lease_until = now() + make_interval(secs => $4) where connection = $1 "
+                "and event_id = $2 and epoch = $3 and state in ('claimed', 'parked') returning true",
+                self._connection, event_id, epoch, self._lease,
+            )  # fmt: skip
+        if not ours:
+            raise Fenced(f"{event_id} is in other hands")
+
     async def _check_owner(self, database: Database, partition: Partition, epoch: int) -> None:
         current = await database.fetchval(
             "select epoch from partition_owner where connection = $1 and topic = $2 and partition = $3 for share",
@@ -568,6 +580,15 @@ class Ledger:
             "select exists (select 1 from delivery where connection = $1 and order_key = $2 and kind = any($3) "
             "and state in ('delivered', 'shadowed'))",
             self._connection, order_key, list(kinds),
+        )  # fmt: skip
+        return bool(found)
+
+    async def newer_delivered(self, order_key: str, version: int) -> bool:
+        """Whether a newer state of the key was delivered."""
+        found = await self._pool.fetchval(
+            "select exists (select 1 from delivery where connection = $1 and order_key = $2 and version > $3 "
+            "and state in ('delivered', 'shadowed'))",
+            self._connection, order_key, version,
         )  # fmt: skip
         return bool(found)
 

@@ -81,6 +81,12 @@ class Planner:
             return NEWER_WAITS
         return None
 
+    async def outdated(self, event: AnyEvent) -> str | None:
+        """Why a state that was set aside must not be sent any more: a newer one had its turn meanwhile. Or None."""
+        if event.nature is Nature.STATE and await self._ledger.newer_delivered(event.order_key, event.version):
+            return "a newer version was delivered before"
+        return None
+
     def _replaces(self, item: Item, event: AnyEvent) -> bool:
         """Whether the record in the same lane is a newer state that will be sent by itself."""
         if item.row is not None:

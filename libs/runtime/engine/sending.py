@@ -22,13 +22,22 @@ def _unnoticed() -> None:
     """Nobody wants to know."""
 
 
+async def _covered() -> None:
+    return None
+
+
 @dataclass(eq=False, slots=True)
 class Call:
-    """A step ready to send. `trace_id` tells it apart within a batch. `leaving` is called right before it is sent."""
+    """A step ready to send. `trace_id` tells it apart within a batch.
+
+    `cover` is awaited when there is leave to send it by itself, which may have taken long; it raises when it must not
+    be sent any more. `leaving` is called right before it is sent.
+    """
 
     step: Step
     trace_id: str
     urgency: Urgency = Urgency.LIVE
+    cover: Callable[[], Awaitable[None]] = _covered
     leaving: Callable[[], None] = _unnoticed
 
 
@@ -44,18 +53,18 @@ class Sender:
         self._seconds = CALL_SECONDS.labels(connection)
         self._verdicts: dict[type[Verdict], Counter] = {}
 
-    async def send(
-        self,
-        request: Request,
-        *,
-        reads: bool,
-        urgency: Urgency = Urgency.LIVE,
-        leaving: Callable[[], None] = _unnoticed,
-    ) -> Response | Verdict:
+    async def send(self, request: Request, *, reads: bool, urgency: Urgency = Urgency.LIVE) -> Response | Verdict:
         """The answer, or the verdict on having none."""
         async with self._limiter.slot(urgency):
-            leaving()
             return await self._send(request, reads)
+
+    async def send_call(self, call: Call, request: Request) -> Response | Verdict:
+        """The same for a step that is sent by itself. Raises what its `cover` raises."""
+        async with self._limiter.slot(call.urgency):
+            if not call.step.reads:
+                await call.cover()
+                call.leaving()
+            return await self._send(request, call.step.reads)
 
     async def send_composed(
         self, compose: Callable[[], Awaitable[Request]], *, reads: bool, urgency: Urgency

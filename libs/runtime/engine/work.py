@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -17,12 +18,17 @@ from libs.runtime.kafka.stored_headers import printable
 from libs.runtime.limits import Urgency
 
 
+def _now() -> float:
+    return time.monotonic()
+
+
 @dataclass(eq=False, slots=True)
 class Work:
     """An event while its steps are carried out.
 
     `doubtful`: a write of an earlier run may have had its effect. `forgotten`: so may any of them, so long ago that the
-    ledger has forgotten it. `called`: a write went out in this run.
+    ledger has forgotten it. `called`: a write went out in this run. `leased_at`: when its claim was last held, in
+    monotonic seconds.
     `placeholders`: the plan names remote ids that are filled in when a step is sent.
     """
 
@@ -43,6 +49,7 @@ class Work:
     called: bool = False
     same_plan: bool = True
     remote_id: str | None = None
+    leased_at: float = field(default_factory=_now)
 
     @property
     def received_at(self) -> datetime:

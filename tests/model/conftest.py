@@ -1,0 +1,26 @@
+"""A database with a clock for the runs of a session."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.local import Endpoints
+from tests.conftest import _create
+from tests.model.world import Stage
+
+
+@pytest.fixture(scope="session")
+def stage(stack: Endpoints, template: str) -> Iterator[Stage]:
+    """A fresh, migrated database that goes by a clock of the test's."""
+    asyncio.run(_create(stack.postgres, "model", template))
+    # Not below pytest's folder: PostgreSQL may run as a user who cannot enter it.
+    with tempfile.NamedTemporaryFile(prefix="tillstream-clock-") as file:
+        Path(file.name).chmod(0o644)
+        stage = Stage(f"{stack.postgres.rsplit('/', 1)[0]}/model", Path(file.name))
+        stage.prepare()
+        yield stage
