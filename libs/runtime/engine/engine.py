@@ -139,6 +139,12 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
         self._drain_seconds = min(20.0, settings.http_timeout_seconds)
         self._admitting = True
 
+    @property
+    def reading_is_paused(self) -> bool:
+        """Whether the target's outage or an operator keeps new records from being read."""
+        circuit = getattr(self, "_circuit", None)
+        return circuit is not None and not circuit.closed
+
     async def run(self, stopping: asyncio.Event) -> None:
         """Deliver until told to stop."""
         connection, settings = self.connection, self._settings
