@@ -60,6 +60,12 @@ async def test_a_former_owner_can_neither_claim_nor_settle_nor_park(ledger: Ledg
     assert await ledger.settle([done("e1", old)]) != [None]
     with pytest.raises(Fenced):
         await ledger.save_step("e1", HERE, old, {"a": {}}, {})
+    await ledger.write([entry("waits", new, key="k2", state="parked", class_="retry", value=b"{}")])
+    [waits] = await ledger.due(HERE, new, 10)
+    with pytest.raises(Fenced):
+        await ledger.take_up(waits, old)
+    with pytest.raises(Fenced):
+        await ledger.supersede_older(HERE, old, "k2", 99)
     [seen] = await ledger.write([entry("e1", new)])
     assert isinstance(seen, Claim)
     assert seen.state == "claimed"
