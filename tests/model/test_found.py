@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
-
-import pytest
-
 from tests.model.healing import heal
 from tests.model.operator import Operator
 from tests.model.promises import check, check_end
-from tests.model.world import ModelWorld, Stage
+from tests.model.world import Begin
 from tests.system.sales import customer, sale
-
-Begin = Callable[..., ModelWorld]
-
-
-@pytest.fixture
-def begin(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Begin]:
-    """Begins a run that is named for the test."""
-    worlds: list[ModelWorld] = []
-
-    def beginning(flavour: Any = "lookup", **more: Any) -> ModelWorld:
-        worlds.append(ModelWorld(stage, request.node.name.replace("_", "-")[5:44].rstrip("-"), flavour, 1, **more))
-        return worlds[-1]
-
-    yield beginning
-    for world in worlds:
-        world.close()
 
 
 def test_stops_while_the_database_is_away(begin: Begin) -> None:
     """Told to stop before it could begin, an engine ends."""
-    world = begin()
+    world = begin("native")
     world.database.away = True
     replica = world.start()
     world.advance(5)

@@ -33,7 +33,7 @@ from tests.model.vendor import Curse, Weather
 from tests.model.world import UNLIMITED, ModelWorld, Replica, Stage
 from tests.system.sales import customer, refund, sale
 
-_EXAMPLES = int(os.environ.get("TILLSTREAM_MODEL_EXAMPLES", "25"))
+_EXAMPLES = int(os.environ.get("TILLSTREAM_MODEL_EXAMPLES", "50"))
 _STEPS = 40
 _MOST_REPLICAS = 3
 _LIMITED = Limits(windows=(Window(calls=10, seconds=5), Window(calls=60, seconds=60)), concurrency=4)
