@@ -113,9 +113,7 @@ class Clock:
             def now(cls, tz: tzinfo | None = None) -> Virtual:
                 return cls.fromtimestamp(clock.now.timestamp(), tz)
 
-        times = SimpleNamespace(
-            **{**vars(time), "monotonic": lambda: clock.seconds, "time": lambda: clock.wall}
-        )
+        times = SimpleNamespace(**{**vars(time), "monotonic": lambda: clock.seconds, "time": lambda: clock.wall})
         patched: list[tuple[Any, str, Any]] = []
         for name, module in list(sys.modules.items()):
             if not name.startswith("libs.runtime"):

@@ -11,7 +11,8 @@ import pytest
 
 from deploy.local import Endpoints
 from tests.conftest import _create
-from tests.model.world import Stage
+from tests.model.flavours import Flavour
+from tests.model.world import Begin, ModelWorld, Stage
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +25,18 @@ def stage(stack: Endpoints, template: str) -> Iterator[Stage]:
         stage = Stage(f"{stack.postgres.rsplit('/', 1)[0]}/model", Path(file.name))
         stage.prepare()
         yield stage
+
+
+@pytest.fixture
+def begin(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Begin]:
+    """Begins a run that is named for the test."""
+    worlds: list[ModelWorld] = []
+
+    def beginning(flavour: Flavour) -> ModelWorld:
+        name = request.node.name.removeprefix("test_").replace("_", "-")[:36].rstrip("-")
+        worlds.append(ModelWorld(stage, f"{name}-{len(worlds)}", flavour, seed=1))
+        return worlds[-1]
+
+    yield beginning
+    for world in worlds:
+        world.close()

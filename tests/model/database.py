@@ -19,13 +19,18 @@ from tests.model.clock import Clock, VirtualLoop
 
 
 class Server:
-    """The database. `away`: nothing is answered; `flaky`: the share of statements whose connection breaks."""
+    """The database.
+
+    `away`: nothing is answered; `flaky`: the share of statements whose connection breaks; `lose_answer_of`: the next
+    statement with these words takes effect, and its answer is lost.
+    """
 
     def __init__(self, loop: VirtualLoop, clock: Clock, connection: Any, random: Random) -> None:
         self._loop, self._clock, self._connection, self._random = loop, clock, connection, random
         self._one = asyncio.Lock()
         self.away = False
         self.flaky = 0.0
+        self.lose_answer_of: str | None = None
 
     async def ask(self, method: str, *arguments: Any) -> Any:
         """A statement for the test itself: never refused."""
@@ -57,6 +62,13 @@ class Server:
         """Whether the connection breaks now."""
         return self.away or (self.flaky > 0 and self._random.random() < self.flaky)
 
+    def loses(self, statement: str) -> bool:
+        """Whether this statement's answer is the one to be lost."""
+        if self.lose_answer_of is None or self.lose_answer_of not in statement:
+            return False
+        self.lose_answer_of = None
+        return True
+
     async def in_turn(self) -> None:
         """The network's whim: who comes first."""
         await asyncio.sleep(self._random.uniform(0, 0.01))
@@ -71,7 +83,8 @@ class Session:
     """A connection that a replica has acquired."""
 
     def __init__(self, server: Server, alive: Callable[[], bool]) -> None:
-        self._server, self._alive, self._in_transaction = server, alive, False
+        self._server, self._alive = server, alive
+        self._in_transaction = self._unheard = False
 
     async def _do(self, method: str, *arguments: Any, timeout: float | None = None) -> Any:  # noqa: ASYNC109
         if not self._alive():
@@ -79,7 +92,8 @@ class Session:
         if self._server.breaks():
             raise _broken()
         answer = await self._server._really(method, *arguments)
-        if not self._in_transaction and self._server.breaks():
+        self._unheard = self._unheard or self._server.loses(arguments[0])
+        if not self._in_transaction and (self._unheard or self._server.breaks()):
             raise _broken()  # it took effect, and nobody learns of it
         return answer
 
@@ -116,7 +130,7 @@ class Session:
             await self._server._really("execute", "commit")
         finally:
             self._in_transaction = False
-        if self._server.breaks():
+        if self._unheard or self._server.breaks():
             raise _broken()
 
 

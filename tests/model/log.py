@@ -201,7 +201,6 @@ class Consumer:
         """Whether the group hears of it."""
         return self._alive() and not self.cut_off and not self.closed
 
-    @property
     def _reachable(self) -> bool:
         return not (self._kafka.away or self.cut_off)
 
@@ -236,10 +235,10 @@ class Consumer:
 
     async def _coordinate(self) -> None:
         while True:
-            if self._reachable and self._out_of_date():
+            if self._reachable() and self._out_of_date():
                 self._reassigning.clear()
                 await self._tell(self._listener.on_partitions_revoked(set(self._positions)))
-                while not self._reachable:  # noqa: ASYNC110 - as a client does
+                while not self._reachable():  # noqa: ASYNC110 - as a client does
                     await asyncio.sleep(_RETRY)
                 self.given = []
                 await self._group.join(self)

@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
-
-import pytest
-
+from libs.canonical.event import sale_amended
 from tests.model.healing import heal
 from tests.model.operator import Operator
 from tests.model.promises import check, check_end
-from tests.model.world import ModelWorld, Stage
+from tests.model.world import Begin
 from tests.system.sales import customer, sale
-
-Begin = Callable[..., ModelWorld]
-
-
-@pytest.fixture
-def begin(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Begin]:
-    """Begins a run that is named for the test."""
-    worlds: list[ModelWorld] = []
-
-    def beginning(flavour: Any = "lookup", **more: Any) -> ModelWorld:
-        worlds.append(ModelWorld(stage, request.node.name.replace("_", "-")[5:44].rstrip("-"), flavour, 1, **more))
-        return worlds[-1]
-
-    yield beginning
-    for world in worlds:
-        world.close()
 
 
 def test_stops_while_the_database_is_away(begin: Begin) -> None:
     """Told to stop before it could begin, an engine ends."""
-    world = begin()
+    world = begin("native")
     world.database.away = True
     replica = world.start()
     world.advance(5)
@@ -77,3 +57,27 @@ def test_a_claim_that_ran_out_is_not_sent_on(begin: Begin) -> None:
     world.advance(60)
     heal(world, operator)
     assert check_end(world) == {"delivered": 7}
+
+
+def test_what_was_set_aside_is_not_gone_on_with_in_hand(begin: Begin) -> None:
+    """An event was set aside, and the database's answer to that was lost.
+
+    To send it on from hand would be a write of which its row knows nothing: after a crash it would be sent twice.
+    """
+    world = begin("lookup")
+    replica = world.start()
+    world.advance(10)
+    event = sale_amended(sale(1, price=900), sale(1).data, 1)
+    world.vendor.curses[event.id] = "missing"
+    world.database.lose_answer_of = "maybe_sent"
+    world.publish(event)
+    while world.database.lose_answer_of is not None:
+        world.advance(0.001)
+    world.vendor.curses.clear()
+    for _ in range(3000):
+        world.advance(0.001)
+        if world.vendor.effects:
+            break
+    world.kill(replica)
+    heal(world, Operator(world))
+    assert check_end(world) == {"delivered": 1}

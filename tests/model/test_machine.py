@@ -33,7 +33,7 @@ from tests.model.vendor import Curse, Weather
 from tests.model.world import UNLIMITED, ModelWorld, Replica, Stage
 from tests.system.sales import customer, refund, sale
 
-_EXAMPLES = int(os.environ.get("TILLSTREAM_MODEL_EXAMPLES", "25"))
+_EXAMPLES = int(os.environ.get("TILLSTREAM_MODEL_EXAMPLES", "50"))
 _STEPS = 40
 _MOST_REPLICAS = 3
 _LIMITED = Limits(windows=(Window(calls=10, seconds=5), Window(calls=60, seconds=60)), concurrency=4)
@@ -118,11 +118,12 @@ class Machine(RuleBasedStateMachine):
         """The target's weather changes."""
         self.world.vendor.weather = weather
 
-    @rule(luck=st.integers(0, 1000), curse=st.sampled_from(_CURSES))
+    @rule(luck=st.integers(0, 3), curse=st.sampled_from(_CURSES))
     @precondition(lambda self: self.world.events)
     def curse(self, luck: int, curse: Curse) -> None:
-        """The target refuses one event for what it is."""
-        name = list(self.world.events)[luck % len(self.world.events)]
+        """The target refuses one of the newest events for what it is."""
+        newest = list(self.world.events)[-4:]
+        name = newest[luck % len(newest)]
         self.world.vendor.curses[name] = curse
 
     @rule()

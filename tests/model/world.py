@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
 from contextvars import Context, ContextVar
 from dataclasses import dataclass, field
@@ -243,3 +243,6 @@ class ModelWorld:
         await asyncio.gather(*others, return_exceptions=True)
         with self.loop.expecting():
             self._pool.terminate()
+
+
+Begin = Callable[[Flavour], ModelWorld]

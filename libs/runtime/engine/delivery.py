@@ -104,6 +104,9 @@ class Deliverer:
         self._latency.observe(max(0.0, waited))
 
     async def _carry_out(self, work: Work) -> None:
+        if work.ending is not None:
+            await self._end(work, work.ending)
+            return
         work.sent_at = work.sent_at or datetime.now(UTC)
         work.forgotten = self._planner.maybe_forgotten(work.event, work.first_seen)
         if work.plan.settles and not await self._members_known(work):
@@ -336,10 +339,12 @@ class Deliverer:
         retry_in: float | None = None,
         attempts: int | None = None,
     ) -> None:
-        await self._write_settlement(
-            self._settlement(work, state, class_=class_, reason=reason, retry_in=retry_in, attempts=attempts)
-        )
-        if _locks(state, class_):
+        work.ending = self._settlement(work, state, class_=class_, reason=reason, retry_in=retry_in, attempts=attempts)
+        await self._end(work, work.ending)
+
+    async def _end(self, work: Work, settlement: Settlement) -> None:
+        await self._write_settlement(settlement)
+        if _locks(settlement.state, settlement.class_):
             work.item.owned.locked.add(work.item.order_key)
 
     async def _write_settlement(self, settlement: Settlement) -> None:

@@ -12,7 +12,7 @@ from libs.canonical.event import AnyEvent
 from libs.connectors.contract.target import Deliver, Done, Ref, Step
 from libs.runtime import exact_json
 from libs.runtime.engine.lanes import Item
-from libs.runtime.engine.ledger import Entry, Row
+from libs.runtime.engine.ledger import Entry, Row, Settlement
 from libs.runtime.kafka.records import Partition
 from libs.runtime.kafka.stored_headers import printable
 from libs.runtime.limits import Urgency
@@ -28,8 +28,8 @@ class Work:
 
     `doubtful`: a write of an earlier run may have had its effect. `forgotten`: so may any of them, so long ago that the
     ledger has forgotten it. `called`: a write went out in this run. `leased_at`: when its claim was last held, in
-    monotonic seconds.
-    `placeholders`: the plan names remote ids that are filled in when a step is sent.
+    monotonic seconds. `placeholders`: the plan names remote ids that are filled in when a step is sent. `ending`: what
+    became of it; nothing more is sent then, even if it is not known yet whether the database has taken that.
     """
 
     item: Item
@@ -49,6 +49,7 @@ class Work:
     called: bool = False
     same_plan: bool = True
     remote_id: str | None = None
+    ending: Settlement | None = None
     leased_at: float = field(default_factory=_now)
 
     @property

@@ -1,0 +1,86 @@
+"""Short stories with a known end: each is the simplest in which one promise could be broken."""
+
+from __future__ import annotations
+
+from libs.canonical.event import sale_amended
+from tests.model.healing import heal
+from tests.model.operator import Operator
+from tests.model.promises import check, check_end
+from tests.model.world import Begin, ModelWorld
+from tests.system.sales import refund, sale
+
+
+def _change_often(world: ModelWorld, number: int, times: int) -> None:
+    before = sale(number)
+    world.publish(before)
+    for ordinal in range(1, times):
+        now = sale(number, price=1000 + ordinal)
+        world.publish(sale_amended(now, before.data, ordinal))
+        before = now
+
+
+def test_one_of_a_key_at_a_time(begin: Begin) -> None:
+    """Many changes of few sales at a slow target: never two calls for one of them, never one out of order."""
+    world = begin("upsert")
+    world.start()
+    world.advance(10)
+    world.vendor.weather = "slow"
+    for number in range(3):
+        _change_often(world, number, 6)
+    world.advance(600)
+    check(world)
+    heal(world, Operator(world))
+    assert check_end(world) == {"delivered": 18}
+
+
+def test_a_lost_answer_is_asked_about_before_anything_is_sent_again(begin: Begin) -> None:
+    """Answers are lost before and after the effect: each has its effect, once, at a target that can only be asked."""
+    world = begin("lookup")
+    world.start()
+    world.advance(10)
+    world.vendor.weather = "silent"
+    for number in range(8):
+        world.publish(sale(number))
+    world.advance(300)
+    check(world)
+    heal(world, Operator(world))
+    assert check_end(world) == {"delivered": 8}
+
+
+def test_an_outcome_that_could_not_be_written_is_written_later(begin: Begin) -> None:
+    """The database goes while calls are under way: nothing is committed whose row still says that it is under way."""
+    world = begin("native")
+    world.start()
+    world.advance(10)
+    for number in range(8):
+        world.publish(sale(number))
+        world.publish(refund(number))
+    while world.vendor.calls < 4:
+        world.advance(0.05)
+    world.database.away = True
+    world.advance(20)
+    check(world)
+    world.database.away = False
+    world.advance(20)
+    check(world)
+    heal(world, Operator(world))
+    assert check_end(world) == {"delivered": 16}
+
+
+def test_a_kill_loses_nothing(begin: Begin) -> None:
+    """One event takes long while others are done: after a kill it is read again, though later ones were finished."""
+    world = begin("upsert")
+    world.start()
+    world.advance(10)
+    slow = sale(0)
+    world.publish(slow)
+    world.vendor.curses[slow.id] = "sick"
+    for number in range(1, 9):
+        world.publish(sale(number))
+    for _ in range(12):
+        world.advance(0.5)
+        check(world)
+    world.kill(world.replicas[0])
+    world.start()
+    heal(world, Operator(world))
+    assert check_end(world) == {"delivered": 9}
