@@ -19,7 +19,8 @@ from libs.runtime.configuration.reading import parse_configuration
 from libs.runtime.engine.attempts import Attempts
 from libs.runtime.engine.calls import Call
 from libs.runtime.engine.delivery import Deliverer, Parts
-from libs.runtime.engine.engine import Engine, _Load
+from libs.runtime.engine.dispatch import Dispatcher, Hands, Load
+from libs.runtime.engine.engine import Engine
 from libs.runtime.engine.intake import Intake
 from libs.runtime.engine.lanes import Item, Owned
 from libs.runtime.engine.ledger import Ledger
@@ -59,18 +60,19 @@ async def test_an_offset_is_committed_only_after_its_work() -> None:
         return [None for _ in items]
 
     engine._consumer = cast("Any", SimpleNamespace(commit=commit))
-    engine._intake = cast("Any", SimpleNamespace(take_in=take_in))
-    engine._circuit = cast("Any", SimpleNamespace(closed=True))
-    engine._load = _Load(8)
+    unused = cast("Any", None)
+    intake, circuit = cast("Any", SimpleNamespace(take_in=take_in)), cast("Any", SimpleNamespace(closed=True))
+    dispatcher = Dispatcher("c", Hands(unused, intake, unused, circuit), Load(8), engine.progress, unused)
+    engine._dispatcher = dispatcher
     engine._owned[HERE] = Owned(HERE, 1)
     message = SimpleNamespace(offset=41, key=b"k", value=b"{}", headers=(), timestamp=0)
     engine._admit(cast("Any", SimpleNamespace(topic=HERE.topic, partition=HERE.number)), [message])
-    engine._go_on()
+    dispatcher.go_on()
     await asyncio.sleep(0)
     await engine._commit()
     assert commits in ([], [41]), "at most up to the event itself, never past it"
     may_end.set()
-    await asyncio.wait(engine._batches)
+    await asyncio.wait(dispatcher._batches)
     await engine._commit()
     assert commits[-1] == 42
 

@@ -71,7 +71,7 @@ def test_what_was_set_aside_is_not_gone_on_with_in_hand(begin: Begin) -> None:
     world.vendor.curses[event.id] = "missing"
     world.database.lose_answer_of = "maybe_sent"
     world.publish(event)
-    while world.database.lose_answer_of is not None:
+    while bool(world.database.lose_answer_of):
         world.advance(0.001)
     world.vendor.curses.clear()
     for _ in range(3000):
