@@ -45,10 +45,10 @@ class Jar:
         return f"{self.group.replace('.', '/')}/{self.artifact}/{self.version}/{self.name}"
 
 
-def read_lock(lock: Path = LOCK) -> tuple[Jar, ...]:
+def read_lock(lock: Path | None = None) -> tuple[Jar, ...]:
     """The jars of the lock, in its order (which is the order on the class path)."""
     found = []
-    for line in lock.read_text(encoding="utf-8").splitlines():
+    for line in (lock or LOCK).read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
             coordinates, sha256, size = line.split()
             group, artifact, version = coordinates.split(":")
@@ -124,7 +124,7 @@ def _download(missing: list[Jar], home: Path, say: Callable[[str], None]) -> Non
     say(f"Kafka downloaded: {received / 1e6:.1f} MB in {time.monotonic() - began:.1f} s.")
 
 
-def install(say: Callable[[str], None], lock: Path = LOCK, home: Path | None = None) -> list[Path]:
+def install(say: Callable[[str], None], lock: Path | None = None, home: Path | None = None) -> list[Path]:
     """All jars of the lock in the cache folder, downloading those that are not there. Returns the class path."""
     jars = read_lock(lock)
     home = home or folder()
