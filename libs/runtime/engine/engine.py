@@ -58,6 +58,8 @@ _BATCHES = 2
 # A second batch is begun when at least so many are ready; fewer gather until the first is written.
 _WORTH_A_BATCH = 64
 _COMMIT_EVERY = 1.0  # seconds
+# During a rebalance a poll waits for its end, however long that takes; so often we look whether to stop. In seconds.
+_LONGEST_POLL = 5.0
 _REDRIVE_EVERY = 0.3  # seconds
 _BUG_TRIES = 3
 # While nothing is delivered: how often it is looked whether Kafka is about to delete what waits; seconds.
@@ -234,7 +236,10 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
             last_commit = time.monotonic()
             while not stopping.is_set() and not self._fenced_without_a_rebalance():
                 self._hold_back(consumer)
-                batch = await consumer.getmany(timeout_ms=100, max_records=_BATCH)
+                batch = {}
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LONGEST_POLL):
+                        batch = await consumer.getmany(timeout_ms=100, max_records=_BATCH)
                 self.progress.alive()
                 for tp, messages in batch.items():
                     self._admit(tp, messages)
