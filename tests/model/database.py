@@ -21,8 +21,8 @@ from tests.model.clock import Clock, VirtualLoop
 class Server:
     """The database.
 
-    `away`: nothing is answered; `flaky`: the share of statements whose connection breaks; `lose_answer_of`: the next
-    statement with these words takes effect, and its answer is lost.
+    `away`: nothing is answered; `flaky`: the share of statements whose connection breaks; `answers_to_lose`:
+    the next statement with the first of these words takes effect, and its answer is lost.
     """
 
     def __init__(self, loop: VirtualLoop, clock: Clock, connection: Any, random: Random) -> None:
@@ -30,7 +30,7 @@ class Server:
         self._one = asyncio.Lock()
         self.away = False
         self.flaky = 0.0
-        self.lose_answer_of: str | None = None
+        self.answers_to_lose: list[str] = []
 
     async def ask(self, method: str, *arguments: Any) -> Any:
         """A statement for the test itself: never refused."""
@@ -64,10 +64,10 @@ class Server:
 
     def loses(self, statement: str) -> bool:
         """Whether this statement's answer is the one to be lost."""
-        if self.lose_answer_of is None or self.lose_answer_of not in statement:
-            return False
-        self.lose_answer_of = None
-        return True
+        lost = bool(self.answers_to_lose) and self.answers_to_lose[0] in statement
+        if lost:
+            self.answers_to_lose.pop(0)
+        return lost
 
     async def in_turn(self) -> None:
         """The network's whim: who comes first."""

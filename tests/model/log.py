@@ -201,6 +201,11 @@ class Consumer:
         """Whether the group hears of it."""
         return self._alive() and not self.cut_off and not self.closed
 
+    @property
+    def settled(self) -> bool:
+        """Whether no rebalance is under way, as far as it knows."""
+        return self._reassigning.is_set()
+
     def _reachable(self) -> bool:
         return not (self._kafka.away or self.cut_off)
 

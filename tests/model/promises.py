@@ -8,7 +8,6 @@ from typing import Any
 from libs.canonical.kinds import Nature
 from libs.runtime.engine.ledger import SETTLED
 from tests.model.flavours import steps_of
-from tests.model.vendor import FATAL
 from tests.model.world import ModelWorld
 
 # Faults of the event itself. Whatever is the target's, the network's or the credentials' fault makes no dead letter.
@@ -66,8 +65,3 @@ def check_end(world: ModelWorld) -> Counter[str]:
             last = [effect for effect in world.vendor.effects if effect.key == event.order_key][-1]
             assert last.event == newest.id, f"{event.order_key} ends with {last.event} and not with {newest.id}"
     return Counter(row["state"] for row in rows.values())
-
-
-def cursed(world: ModelWorld) -> set[str]:
-    """Events that the vendor refuses for what they are."""
-    return {name for name, curse in world.vendor.curses.items() if curse in FATAL}

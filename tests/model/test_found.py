@@ -69,9 +69,9 @@ def test_what_was_set_aside_is_not_gone_on_with_in_hand(begin: Begin) -> None:
     world.advance(10)
     event = sale_amended(sale(1, price=900), sale(1).data, 1)
     world.vendor.curses[event.id] = "missing"
-    world.database.lose_answer_of = "maybe_sent"
+    world.database.answers_to_lose.append("maybe_sent")
     world.publish(event)
-    while bool(world.database.lose_answer_of):
+    while world.database.answers_to_lose:
         world.advance(0.001)
     world.vendor.curses.clear()
     for _ in range(3000):
@@ -81,3 +81,17 @@ def test_what_was_set_aside_is_not_gone_on_with_in_hand(begin: Begin) -> None:
     world.kill(replica)
     heal(world, Operator(world))
     assert check_end(world) == {"delivered": 1}
+
+
+def test_stops_while_a_rebalance_does_not_end(begin: Begin) -> None:
+    """The group waits for a member that is not heard of, and a poll for the group: told to stop, an engine ends."""
+    world = begin("native")
+    first, other = world.start(), world.start()
+    world.advance(10)
+    world.cut_off(other)
+    world.kafka.group.rebalance()
+    world.advance(5)
+    assert not first.consumers[-1].settled
+    told_at = world.clock.seconds
+    world.stop(first)
+    assert world.clock.seconds - told_at < 25

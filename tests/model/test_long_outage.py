@@ -15,7 +15,7 @@ from tests.system.sales import customer, refund, sale
 
 _HOURS = 6
 _SALES, _PEOPLE = 750, 25
-_POLL = 5.0  # seconds for which an empty poll waits: six hours are long
+_POLL = 10.0  # seconds for which an empty poll waits: six hours are long
 
 
 class _Shops:

@@ -25,7 +25,6 @@ Weather = Literal[
     "fair", "away", "unavailable", "broken", "silent", "slow", "garbage", "throttling", "expired", "unauthorised"
 ]  # fmt: skip
 Curse = Literal["poison", "forbidden", "conflict", "missing", "sick"]
-FATAL: frozenset[Curse] = frozenset(("poison", "forbidden", "conflict"))
 _CURSED = {"poison": 400, "forbidden": 403, "conflict": 409, "missing": 424, "sick": 500}
 _REFUSED: dict[Weather, int] = {"unavailable": 503, "expired": 401, "unauthorised": 401}
 # An effect comes within these seconds after a call came in, whatever becomes of the answer.

@@ -51,6 +51,8 @@ log = structlog.get_logger()
 
 _COMMIT_EVERY = 1.0  # seconds
 _POLL_MS = 200
+# During a rebalance a poll waits for its end, however long that takes; so often we look whether to stop. In seconds.
+_LONGEST_POLL = 5.0
 # While nothing is delivered: how often it is looked whether Kafka is about to delete what waits; seconds.
 _GUARD_EVERY = 30.0
 # With events in hand, no pause in force and nothing finished for that long, the process is not alive; seconds.
@@ -211,7 +213,10 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
             last_commit = time.monotonic()
             while not stopping.is_set() and not self._fenced_without_a_rebalance():
                 self._hold_back(consumer)
-                batch = await consumer.getmany(timeout_ms=_POLL_MS, max_records=BATCH)
+                batch = {}
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LONGEST_POLL):
+                        batch = await consumer.getmany(timeout_ms=_POLL_MS, max_records=BATCH)
                 self.progress.alive()
                 for tp, messages in batch.items():
                     self._admit(tp, messages)
