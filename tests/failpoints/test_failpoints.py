@@ -58,5 +58,5 @@ async def test_a_second_effect_would_be_seen(tmp_path: Path) -> None:
     """The counting can fail: a vendor that breaks its word and forgets its request ids at once gets receipts twice."""
     [row] = [row for row in rows_of(["after_send"]) if row.target == "quickbooks"]
     await _try(tmp_path, [row], request_id_seconds=0)
+    # What else such a vendor brings about (events refused because their object is there twice) is not judged.
     assert row.findings.doubled > 0
-    assert row.findings.lost == 0
