@@ -134,11 +134,14 @@ class Trial:
             if fresh:
                 await self._ground.writer.send_all([outgoing(event) for told in fresh for event in told.events])
                 self._stories += fresh
-            # An operator's answer to a flood of refusals; lives that end early see many of them and little else.
-            await self._ground.pool.execute(
-                "update connection_state set paused_by = null, paused_reason = null where paused_by = 'tillstream'"
-            )
+            await self._resume()
             await asyncio.sleep(0.3)
+
+    async def _resume(self) -> None:
+        """An operator's answer to a flood of refusals: lives that end early leave many of them, and little else."""
+        await self._ground.pool.execute(
+            "update connection_state set paused_by = null, paused_reason = null where paused_by = 'tillstream'"
+        )
 
     async def _wanted(self) -> int:
         """How many stories to tell now: some ahead of the connection that is furthest, and the books' next few."""
@@ -198,6 +201,7 @@ class Trial:
             elif time.monotonic() - since > _STUCK_SECONDS:
                 self._say(f"{service} does not come to rest, {now} are left: the counts will show it")
                 break
+            await self._resume()
             await asyncio.sleep(0.5)
         await self._ground.lives.end(service, process)
 
