@@ -11,10 +11,10 @@ CONFIG ?= tillstream.yaml
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down run status test check fmt demo bench chaos mutants schemas clean
+.PHONY: help setup up down run status test check fmt demo bench chaos failpoints mutants schemas clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install Python packages into .venv (at once if nothing changed)
 	@sh deploy/local/bootstrap.sh
@@ -53,6 +53,10 @@ bench: setup ## measure throughput and latency on this machine
 chaos: setup ## break everything while sales flow, and count (MINUTES= for long, SCENARIO= for one, SEED= to repeat)
 	@$(PYTHON_IN_VENV) -m tests.chaos $(SCENARIO) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
 		$(if $(SAMPLES),--samples $(SAMPLES)) $(ARGS)
+
+failpoints: setup ## end a sink and the books at every dangerous place, and count effects (EXITS= and KILLS= at each)
+	@$(PYTHON_IN_VENV) -m tests.failpoints $(if $(EXITS),--exits $(EXITS)) $(if $(KILLS),--kills $(KILLS)) \
+		$(if $(SEED),--seed $(SEED)) $(ARGS)
 
 mutants: setup ## break the code on purpose, promise by promise, and check that a test notices
 	@$(PYTHON_IN_VENV) -m tools.mutants $(ARGS)
