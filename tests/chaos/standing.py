@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 
@@ -39,7 +40,7 @@ class Standing:
 
 
 def _cents(amount: object) -> str:
-    return str(round(float(str(amount)) * 100))
+    return str(round(Decimal(str(amount)) * 100))
 
 
 def quickbooks(state: Mapping[str, Any], realm: str, name: str) -> Standing:
@@ -61,7 +62,8 @@ def quickbooks(state: Mapping[str, Any], realm: str, name: str) -> Standing:
 def card_clearing(state: Mapping[str, Any], realm: str, account: str = "91") -> int:
     """The cents on a company's account for card money, as its journal entries have it."""
     return sum(
-        round(float(line["Amount"]) * 100) * (1 if line["JournalEntryLineDetail"]["PostingType"] == "Debit" else -1)
+        round(Decimal(str(line["Amount"])) * 100)
+        * (1 if line["JournalEntryLineDetail"]["PostingType"] == "Debit" else -1)
         for entry in state["companies"].get(realm, {}).get("JournalEntry", ())
         for line in entry["Line"]
         if line["JournalEntryLineDetail"]["AccountRef"]["value"] == account

@@ -16,6 +16,7 @@ import pytest
 from libs.connectors.contract.manifest import Limits
 from libs.connectors.contract.target import Conflict, Done, Invalid, Throttled, UnknownOutcome
 from libs.runtime.engine.calls import Call
+from libs.runtime.engine.ledger import Fenced
 from libs.runtime.limits import Limiter
 from tests.engine.plain_target import Vendor, calling, item, perform, serving, shared_item
 from tests.system.configuration import SECRETS
@@ -109,6 +110,25 @@ async def test_who_gave_up_before_the_call_is_not_sent_for(vendor: Vendor) -> No
 
 
 # Keys over a whole batch --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["none", "whole"])
+async def test_who_lost_the_claim_while_waiting_is_not_sent_for(vendor: Vendor, pool: Any, key: str) -> None:
+    """Leave to call came late, and one of the batch is another process's by then: the others go without it."""
+
+    async def lost() -> None:
+        raise Fenced("in other hands")
+
+    calls = [Call(item(name), f"trace-{name}") for name in "abc"]
+    calls[1].cover = lost
+    async with calling(vendor, pool, key=key) as caller:
+        a, b, c = await asyncio.gather(
+            *(caller.perform(call, f"key-{call.trace_id}") for call in calls), return_exceptions=True
+        )
+    assert isinstance(a, Done)
+    assert isinstance(b, Fenced)
+    assert isinstance(c, Done)
+    assert vendor.made == ["a", "c"]
 
 
 async def test_an_unanswered_batch_is_sent_again_as_it_was_before_any_of_it_goes_elsewhere(

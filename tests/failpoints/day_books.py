@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from libs.canonical.day import Component, DayClosed
@@ -51,7 +52,8 @@ def check_journal(
     """One entry at QuickBooks for each revision, and the card clearing account with all that was paid by card."""
     findings.once("journal entries", len(journal), len(days))
     cents = sum(
-        round(float(line["Amount"]) * 100) * (1 if line["JournalEntryLineDetail"]["PostingType"] == "Debit" else -1)
+        round(Decimal(str(line["Amount"])) * 100)
+        * (1 if line["JournalEntryLineDetail"]["PostingType"] == "Debit" else -1)
         for entry in journal
         for line in entry["Line"]
         if line["JournalEntryLineDetail"]["AccountRef"]["value"] == "91"

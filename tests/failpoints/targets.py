@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Self
 
 from aiohttp import web
@@ -132,7 +133,7 @@ def _check_hubspot(state: Mapping[str, Any], stories: Sequence[Story], findings:
 
 
 def _cents(amount: Any) -> int:
-    return round(float(amount) * 100)
+    return round(Decimal(str(amount)) * 100)
 
 
 _CHECKS = {"quickbooks": _check_quickbooks, "hubspot": _check_hubspot}

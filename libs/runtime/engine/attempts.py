@@ -131,8 +131,6 @@ class Attempts:
         key = idempotency_key(self._connection, owner, step.name, work.generation)
         trace_id = digest(owner, step.name) if step.batch else ""
         call = Call(ready, trace_id, work.urgency, partial(self._cover, work), work.leaving)
-        if step.batch:
-            await self._cover(work)
         verdict = await self._caller.perform(call, key)
         if not isinstance(verdict, UnknownOutcome):
             work.called = False

@@ -24,6 +24,7 @@ from libs.connectors.contract.target import (
     Verdict,
 )
 from libs.runtime.engine.batcher import Batcher
+from libs.runtime.engine.ledger import Fenced
 from libs.runtime.engine.sending import Call, Nothing, Sender
 from libs.runtime.engine.target_locks import TargetLocks
 from libs.runtime.http.answers import judge_status
@@ -95,10 +96,10 @@ class BatchCalls:
 
     async def _send(self, members: Sequence[Member]) -> Results:
         sent: list[Member] = []
+        refused: dict[Member, Result] = {}
 
         async def compose() -> Request:
-            # Leave may have taken long: who gave up meanwhile (its partition moved on, say) is not sent for.
-            sent[:] = [member for member in members if not member.withdrawn]
+            sent[:] = await self.still_to_send(members, refused)
             if not sent:
                 raise Nothing
             return self.join(sent)
@@ -108,10 +109,25 @@ class BatchCalls:
                 compose, reads=False, urgency=min(member.call.urgency for member in members)
             )
         except Nothing:
-            return dict.fromkeys(members, NOT_WAITED_FOR)
+            return {**dict.fromkeys(members, NOT_WAITED_FOR), **refused}
         except ConnectorFailed as failure:
             return self._failed(members, failure.error)
-        return {**dict.fromkeys(members, NOT_WAITED_FOR), **await self._read(sent, response)}
+        return {**dict.fromkeys(members, NOT_WAITED_FOR), **refused, **await self._read(sent, response)}
+
+    async def still_to_send(self, members: Sequence[Member], refused: dict[Member, Result]) -> list[Member]:
+        """Those that may be sent now that there is leave, which may have taken long: nobody gave up on them (their
+        partition moved on, say), and they are still ours. `refused` takes in those that are another's."""
+        left = []
+        for member in members:
+            if member.withdrawn:
+                continue
+            try:
+                await member.call.cover()
+            except Fenced as fenced:
+                refused[member] = fenced
+            else:
+                left.append(member)
+        return left
 
     def join(self, members: Sequence[Member]) -> Request:
         """The request of a batch, which is sent at once. Raises ConnectorFailed."""

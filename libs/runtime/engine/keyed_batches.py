@@ -93,10 +93,11 @@ class KeyedBatchCalls(BatchCalls):
 
     async def _first_time(self, members: Sequence[Member]) -> Results:
         sent: list[Member] = []
+        refused: dict[Member, Result] = {}
         stored: list[Composition] = []
 
         async def compose() -> Request:
-            sent[:] = [member for member in members if not member.withdrawn]
+            sent[:] = await self.still_to_send(members, refused)
             if not sent:
                 raise Nothing
             request = self.join(sent)
@@ -108,10 +109,11 @@ class KeyedBatchCalls(BatchCalls):
         try:
             response = await self._sender.send_composed(compose, reads=False, urgency=urgency)
         except Nothing:
-            return dict.fromkeys(members, NOT_WAITED_FOR)
+            return {**dict.fromkeys(members, NOT_WAITED_FOR), **refused}
         except ConnectorFailed as failure:
             return self._failed(members, failure.error)
-        return {**dict.fromkeys(members, NOT_WAITED_FOR), **await self._told(stored[0], sent, response)}
+        unsent = {**dict.fromkeys(members, NOT_WAITED_FOR), **refused}
+        return {**unsent, **await self._told(stored[0], sent, response)}
 
     async def _told(self, composition: Composition, members: Sequence[Member], response: Response | Verdict) -> Results:
         try:
