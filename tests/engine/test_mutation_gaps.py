@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from libs.canonical.event import AnyEvent
+from libs.canonical.kinds import KINDS, Kind
 from libs.connectors.contract.http import Response
 from libs.connectors.contract.target import AuthFailed, Done, Invalid, Verdict
 from libs.runtime.configuration.model import Connection
@@ -217,6 +218,23 @@ async def test_a_refusal_with_good_credentials_is_poison(stage: _Stage) -> None:
 def test_a_refused_token_is_not_a_refused_event(status: int, expected: type) -> None:
     """401 and 403 speak of us, 400 of the event."""
     assert isinstance(judge_status(Response(status), reads=False), expected)
+
+
+def test_what_came_too_late_to_be_of_use_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kind can be of use for a while only (a kitchen's ticket): after that it is superseded, with that reason."""
+    spec = replace(KINDS[Kind.SALE_COMPLETED], useful_for=timedelta(minutes=30))
+    monkeypatch.setitem(KINDS, Kind.SALE_COMPLETED, spec)
+    connection, unused = _connection("qbo-receipts"), cast("Any", None)
+    assert connection.connector.target is not None
+    planner = Planner(connection, connection.connector.target, unused, unused, unused)
+    event = sale(1)
+    owned = Owned(HERE, 1)
+    item = Item(owned, 7, event.order_key, None, None, ())
+    owned.enqueue(item)
+    now = datetime.now(UTC)
+    late, fresh = (event.model_copy(update={"occurred_at": now - timedelta(minutes=m)}) for m in (31, 29))
+    assert planner.needless(item, late) == "of no use any more: it happened more than 30 minutes ago"
+    assert planner.needless(item, fresh) is None
 
 
 # Intake -----------------------------------------------------------------------------------------------------------
