@@ -122,6 +122,23 @@ async def test_who_gives_up_waiting_takes_nothing_along() -> None:
         await asyncio.gather(*(call() for _ in range(4)))
 
 
+async def test_all_who_wait_giving_up_at_once_leave_every_seat_free() -> None:
+    """A rebalance stops all calls in the same moment: none of those that never began may keep a seat."""
+    limiter = Limiter(Limits(concurrency=2))
+
+    async def call() -> None:
+        async with limiter.slot():
+            await asyncio.sleep(60)
+
+    calls = [asyncio.create_task(call()) for _ in range(9)]
+    await asyncio.sleep(0)
+    for each in calls:
+        each.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    async with asyncio.timeout(1), limiter.slot(), limiter.slot():
+        assert not limiter.holds_up
+
+
 async def test_what_is_not_needed_is_given_back() -> None:
     """After some time without calls, and at the end, nothing is leased; what was called still counts."""
     accounts = OwnBudget()

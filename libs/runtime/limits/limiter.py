@@ -195,8 +195,7 @@ class Limiter:
             self._most = self._under_way
 
     def _serve(self) -> None:
-        while self._line and self._may_start():
-            self._line.serve()
+        while self._line and self._may_start() and self._line.serve():
             self._start()
 
     # Leases -----------------------------------------------------------------------------------------------------

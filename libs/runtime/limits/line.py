@@ -47,17 +47,18 @@ class Line:
         """Somebody who was not served waits no more; the future is cancelled."""
         self._length -= 1
 
-    def serve(self) -> None:
-        """Let the next one go."""
+    def serve(self) -> bool:
+        """Let the next one go. False: all who seem to wait have just been cancelled, and have not left yet."""
         firsts = [(urgency, first) for urgency in Urgency if (first := self._first(urgency))]
         if not firsts:
-            return
+            return False
         self._served += 1
         oldest = self._served % _OLDEST_EVERY == 0
         urgency, (_, future) = min(firsts, key=lambda each: each[1][0]) if oldest else firsts[0]
         self._waiting[urgency].popleft()
         self._length -= 1
         future.set_result(None)
+        return True
 
     def fail(self, error: Exception) -> None:
         """Tell everybody who waits that it is no use."""
