@@ -13,7 +13,7 @@ import structlog
 
 from libs.runtime import exact_json
 from libs.runtime.database.pool import DATABASE_AWAY, Pool
-from libs.runtime.engine.failpoints import failpoint
+from libs.runtime.failpoints import failpoint
 from libs.runtime.kafka.publisher import Publisher, RecordRefused
 from libs.runtime.kafka.stored_headers import printable
 from libs.runtime.kafka.writer import KafkaAway

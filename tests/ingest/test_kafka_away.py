@@ -11,7 +11,7 @@ from collections import Counter
 import aiohttp
 import pytest
 
-from libs.runtime.engine.failpoints import EXIT_CODE
+from libs.runtime.failpoints import EXIT_CODE
 from tests.ingest.test_webhooks import _body, _post, _records
 from tests.system.installation import Installation
 

@@ -32,12 +32,12 @@ from libs.runtime.engine.batcher import Batcher
 from libs.runtime.engine.brake import Brake
 from libs.runtime.engine.circuit import Circuit
 from libs.runtime.engine.dead_letters import DeadLetter, DeadLetterTopic
-from libs.runtime.engine.failpoints import failpoint
 from libs.runtime.engine.lanes import Item
 from libs.runtime.engine.ledger import SETTLED, Entry, Fenced, Ledger, Row, Settlement
 from libs.runtime.engine.planning import UNREADABLE, Planner
 from libs.runtime.engine.remotes import Remotes
 from libs.runtime.engine.work import Work, looked_through, unreadable_entry
+from libs.runtime.failpoints import failpoint
 from libs.runtime.telemetry.metrics import LATENCY
 from libs.runtime.telemetry.tracing import exporting, span
 

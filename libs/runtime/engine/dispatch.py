@@ -21,11 +21,11 @@ import structlog
 from libs.runtime.database.pool import DATABASE_AWAY
 from libs.runtime.engine.circuit import Circuit
 from libs.runtime.engine.delivery import Deliverer
-from libs.runtime.engine.failpoints import failpoint
 from libs.runtime.engine.intake import HeldElsewhere, Intake, Outcome, Unreadable
 from libs.runtime.engine.lanes import Item, Owned
 from libs.runtime.engine.ledger import Fenced, Ledger, Row
 from libs.runtime.engine.work import Work
+from libs.runtime.failpoints import failpoint
 from libs.runtime.telemetry.progress import Progress
 
 log = structlog.get_logger()
@@ -251,8 +251,10 @@ class Dispatcher:
         match outcome:
             case Work():
                 self._works.add(outcome)
-                await self._deliverer.send(outcome)
-                self._works.discard(outcome)
+                try:
+                    await self._deliverer.send(outcome)
+                finally:
+                    self._works.discard(outcome)
             case Redrive(row):
                 await self._deliverer.redrive(item, row)
             case HeldElsewhere(until):
@@ -360,7 +362,6 @@ class Dispatcher:
         _, running = await asyncio.wait(doing, timeout=2)
         if running:
             return  # still not at rest: the leases protect what they may be doing
-        self._works.difference_update(works)
         for owned in going:
             untouched = [work.event.id for work in works if work.item.owned is owned and work.untouched]
             with contextlib.suppress(*DATABASE_AWAY):

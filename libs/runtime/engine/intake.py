@@ -15,11 +15,11 @@ from libs.connectors.contract.target import Filtered, Hold, PartOfDocument, Ref
 from libs.runtime.configuration.model import Connection
 from libs.runtime.configuration.reading import configuration_hash
 from libs.runtime.database.pool import DATABASE_AWAY
-from libs.runtime.engine.failpoints import failpoint
 from libs.runtime.engine.lanes import Item
 from libs.runtime.engine.ledger import WAITS_FOR_DOCUMENT, Claim, Entry, Fenced, Ledger
 from libs.runtime.engine.planning import Planner
 from libs.runtime.engine.work import Work, looked_through, traceparent_of, unreadable_entry
+from libs.runtime.failpoints import failpoint
 from libs.runtime.kafka.records import Partition
 from libs.runtime.kafka.stored_headers import printable
 from libs.runtime.telemetry.metrics import DUPLICATES
