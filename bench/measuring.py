@@ -137,11 +137,12 @@ _SCALE = {"cpu": 1000.0}
 
 
 def _figures(rounds: Sequence[Mapping[str, Run]]) -> dict[str, Callable[[Run], float]]:
-    found: dict[str, Callable[[Run], float]] = {
-        "throughput": lambda run: run.rate,
-        "cpu": lambda run: run.cpu_per_event,
-    }
-    if all(run.memory_mb for each in rounds for run in each.values()):
+    """What can be told of every run: CPU is counted in ticks of 10 ms, and a short run may not have used one."""
+    runs = [run for each in rounds for run in each.values()]
+    found: dict[str, Callable[[Run], float]] = {"throughput": lambda run: run.rate}
+    if all(run.cpu_seconds for run in runs):
+        found["cpu"] = lambda run: run.cpu_per_event
+    if all(run.memory_mb for run in runs):
         found["memory"] = lambda run: run.memory_mb
     return found
 

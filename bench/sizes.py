@@ -98,7 +98,7 @@ QUICK = Sizes(
 )
 TINY = Sizes(
     rounds=1,
-    ingest_requests=60,
+    ingest_requests=400,
     ingest_kilobytes=(1,),
     snapshots=1200,
     engine_events=1500,
