@@ -26,7 +26,7 @@ def _connection(task: Task, number: int, url: str | None) -> BenchConnection:
             "id": f"{task.name}-{number}",
             "vendor": "bench",
             "role": "target",
-            "account": "bench",
+            "account": f"bench-{number}",  # each its own: the connections of one account share its limit
             "environment": "sandbox",
             "base_url": url or "http://127.0.0.1:9",
             "start": "beginning",

@@ -211,3 +211,18 @@ async def test_claims_that_were_never_sent_are_given_back_as_such(stage: Stage) 
     async with stage.engine():
         await stage.until("delivered", 40)
     assert sorted(stage.vendor.effects) == sorted(set(stage.vendor.effects))
+
+
+async def test_a_fence_without_a_rebalance_is_followed_by_joining_anew(stage: Stage) -> None:
+    """A database restored from a backup knows other epochs: the engine drops what it held, joins again and goes on."""
+    async with stage.engine() as engine:
+        await stage.publish(refunds(40))
+        await stage.until("delivered", 40)
+        await stage.whole.pool.execute("update partition_owner set epoch = epoch + 5 where connection = $1", NAME)
+        await stage.publish(refunds(40, first=40))
+        await stage.whole.until(lambda: any(owned.lost for owned in engine._owned.values()), "the fence is met")
+        assert await stage.rows("delivered") == 40, "what is fenced has no effect"
+        await stage.until("delivered", 80)
+    assert len(stage.vendor.effects) == len(set(stage.vendor.effects)) == 80
+    stands = await standing(stage.whole.kafka_settings, consumer_group(NAME), [TOPIC])
+    assert sum(each.waiting for each in stands.values()) == 0

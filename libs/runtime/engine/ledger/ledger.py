@@ -1,335 +1,30 @@
-"""The delivery ledger: one row per connection and event, written in batches, fenced by the partition's epoch.
-
-Every statement that changes a row checks, in the same transaction and under a share lock, that this process still
-owns the partition from which the row came. A process that lost the partition changes nothing.
-"""
+"""The rows of one connection: claimed, taken over, taken up again and settled, each change fenced."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from libs.connectors.contract.target import Ref
-from libs.runtime import exact_json
 from libs.runtime.database.pool import Connection as Database
 from libs.runtime.database.pool import Pool
+from libs.runtime.engine.ledger.rows import Claim, Entry, Fenced, Row, Settlement
+from libs.runtime.engine.ledger.statements import (
+    HEADS,
+    INSERT,
+    INSERT_PLAIN,
+    ROW,
+    SETTLE,
+    SETTLE_PLAIN,
+    TAKE_OVER,
+    plain_columns,
+    plain_outcome,
+    row_of,
+    special_columns,
+    special_outcome,
+)
 from libs.runtime.kafka.records import Partition
-from libs.runtime.kafka.stored_headers import headers_from_json, headers_to_json
-
-
-class Fenced(Exception):
-    """Another process owns the partition now: whatever was under way here is dropped, and done there."""
-
-
-# Why an event is set aside without holding up its key: it waits for a document, not for a repair.
-WAITS_FOR_DOCUMENT = ("day_open", "left_out")
-
-SETTLED = frozenset(("delivered", "superseded", "filtered", "shadowed", "discarded"))
-
-
-@dataclass(eq=False, slots=True)
-class Entry:
-    """An event as it is first written. `state` is claimed, or at once filtered, shadowed, parked or dead."""
-
-    event_id: str
-    kind: str
-    order_key: str
-    entity_id: str
-    version: int
-    location_id: str | None
-    occurred_at: datetime
-    partition: Partition
-    offset: int
-    epoch: int
-    state: str = "claimed"
-    class_: str | None = None
-    reason: str | None = None
-    newest_only: bool = False
-    plan_hash: str | None = None
-    config_hash: str | None = None
-    document: str | None = None
-    key: bytes | None = None
-    value: bytes | None = None
-    headers: tuple[tuple[str, bytes | None], ...] = ()
-    traceparent: str | None = None
-
-    @property
-    def plain(self) -> bool:
-        """A claim of a fact, of which nothing else is to be said."""
-        return self.state == "claimed" and not self.newest_only and self.document is None
-
-
-@dataclass(frozen=True)
-class Row:
-    """A delivery as the ledger has it. `interrupted`: a write may have been sent whose outcome nobody saw."""
-
-    event_id: str
-    state: str
-    class_: str | None
-    order_key: str
-    partition: Partition
-    epoch: int
-    attempts: int
-    generation: int
-    steps: dict[str, Any]
-    plan_hash: str | None
-    sent_at: datetime | None
-    first_seen: datetime
-    lease_until: datetime | None
-    in_topic: bool
-    key: bytes | None = None
-    value: bytes | None = None
-    headers: tuple[tuple[str, bytes | None], ...] = ()
-    traceparent: str | None = None
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether a call may have had an effect that is not recorded."""
-        return self.sent_at is not None and self.state not in SETTLED
-
-
-@dataclass(slots=True)
-class Claim:
-    """The answer to writing an entry. `fresh`: it was written now; else `row` is what was there before.
-
-    `held_until`: somebody's claim is still alive; ask again after that moment.
-    """
-
-    fresh: bool
-    state: str
-    row: Row | None = None
-    held_until: datetime | None = None
-
-
-@dataclass(eq=False, slots=True)
-class Settlement:
-    """What became of an event after work on it."""
-
-    event_id: str
-    partition: Partition
-    epoch: int
-    state: str
-    class_: str | None = None
-    reason: str | None = None
-    remote_id: str | None = None
-    document: str | None = None
-    settles: tuple[str, ...] = ()
-    left_out: dict[str, str] = field(default_factory=dict)
-    attempts: int = 0
-    retry_in: float | None = None  # seconds
-    maybe_sent: bool = False
-    in_topic: bool = False
-    steps: dict[str, Any] = field(default_factory=dict)
-    provides: dict[Ref, str] = field(default_factory=dict)
-    key: bytes | None = None
-    value: bytes | None = None
-    headers: tuple[tuple[str, bytes | None], ...] = ()
-
-    @property
-    def plain(self) -> bool:
-        """Delivered, and nothing else is to be said."""
-        return self.state == "delivered" and self.document is None
-
-
-def _plain_outcome(settlements: Sequence[Settlement]) -> list[list[Any]]:
-    return [
-        [s.event_id for s in settlements], [s.partition.topic for s in settlements],
-        [s.partition.number for s in settlements], [s.epoch for s in settlements], [s.remote_id for s in settlements],
-        [s.attempts for s in settlements], [_steps_out(s.steps) for s in settlements],
-    ]  # fmt: skip
-
-
-def _special_outcome(settlements: Sequence[Settlement]) -> list[list[Any]]:
-    return [
-        [s.state for s in settlements], [s.class_ for s in settlements], [s.reason for s in settlements],
-        [s.document for s in settlements], [s.retry_in or 0.0 for s in settlements],
-        [s.maybe_sent for s in settlements], [s.key for s in settlements], [s.value for s in settlements],
-        [_headers_out(s.headers) for s in settlements], [s.in_topic for s in settlements],
-    ]  # fmt: skip
-
-
-def _plain_columns(entries: Sequence[Entry]) -> list[list[Any]]:
-    return [
-        [e.event_id for e in entries], [e.kind for e in entries], [e.order_key for e in entries],
-        [e.entity_id for e in entries], [e.version for e in entries], [e.location_id for e in entries],
-        [e.occurred_at for e in entries], [e.partition.topic for e in entries],
-        [e.partition.number for e in entries], [e.offset for e in entries], [e.epoch for e in entries],
-        [e.plan_hash for e in entries], [e.config_hash for e in entries], [e.traceparent for e in entries],
-    ]  # fmt: skip
-
-
-def _special_columns(entries: Sequence[Entry]) -> list[list[Any]]:
-    return [
-        [e.state for e in entries], [e.class_ for e in entries], [e.reason for e in entries],
-        [e.newest_only for e in entries], [e.document for e in entries], [e.key for e in entries],
-        [e.value for e in entries], [_headers_out(e.headers) for e in entries],
-    ]  # fmt: skip
-
-
-def _headers_out(headers: Iterable[tuple[str, bytes | None]]) -> str:
-    return exact_json.encode(headers_to_json(headers)).decode() if headers else "[]"
-
-
-def _steps_out(steps: dict[str, Any]) -> str:
-    return exact_json.encode(steps).decode() if steps else "{}"
-
-
-_ROW = (
-    "event_id, state, class, order_key, topic, partition, epoch, attempts, generation, steps, plan_hash, sent_at, "
-    "first_seen, lease_until, in_topic, key, value, headers, traceparent"
-)
-
-
-def _row(record: Any) -> Row:
-    return Row(
-        event_id=record["event_id"],
-        state=record["state"],
-        class_=record["class"],
-        order_key=record["order_key"],
-        partition=Partition(record["topic"], record["partition"]),
-        epoch=record["epoch"],
-        attempts=record["attempts"],
-        generation=record["generation"],
-        steps=record["steps"],
-        plan_hash=record["plan_hash"],
-        sent_at=record["sent_at"],
-        first_seen=record["first_seen"],
-        lease_until=record["lease_until"],
-        in_topic=record["in_topic"],
-        key=record["key"],
-        value=record["value"],
-        headers=headers_from_json(record["headers"]),
-        traceparent=record["traceparent"],
-    )
-
-
-# Column of the incoming entries -> its type, and what it is where an entry says nothing of it.
-_PLAIN_COLUMNS = {
-    "event_id": "text", "kind": "text", "order_key": "text", "entity_id": "text", "version": "bigint",
-    "location_id": "text", "occurred_at": "timestamptz", "topic": "text", "partition": "int", "position": "bigint",
-    "epoch": "bigint", "plan_hash": "text", "config_hash": "text", "traceparent": "text",
-}  # fmt: skip
-_SPECIAL_COLUMNS = {
-    "state": ("text", "'claimed'"), "class": ("text", "null"), "reason": ("text", "null"),
-    "newest_only": ("bool", "false"), "document": ("text", "null"), "key": ("bytea", "null"),
-    "value": ("bytea", "null"), "headers": ("text", "'[]'"),
-}  # fmt: skip
-
-
-def _insert(*, plain: bool) -> str:
-    """The statement for entries of which nothing special is to be said (most), or for all others."""
-    types = list(_PLAIN_COLUMNS.values()) + ([] if plain else [type_ for type_, _ in _SPECIAL_COLUMNS.values()])
-    names = list(_PLAIN_COLUMNS) + ([] if plain else list(_SPECIAL_COLUMNS))
-    given = ", ".join(f"${number}::{type_}[]" for number, type_ in enumerate(types, start=3))
-    missing = [f"{default}::{type_} as {name}" for name, (type_, default) in _SPECIAL_COLUMNS.items()]
-    return f"""
-with owned as (
-    select topic, partition, epoch from partition_owner where connection = $1 for share
-), incoming as (
-    select {", ".join(["*", *missing] if plain else ["*"])} from unnest({given})
-        with ordinality as t({", ".join(names)}, nr)
-), judged as (
-    select i.*, i.newest_only and i.state = 'claimed' and exists (
-        select 1 from delivery d where d.connection = $1 and d.order_key = i.order_key and d.event_id <> i.event_id
-        and d.version > i.version and d.state in ('delivered', 'shadowed')
-    ) as outdated
-    from incoming i join owned o using (topic, partition) where o.epoch = i.epoch
-)
-insert into delivery (connection, event_id, kind, order_key, entity_id, version, location_id, occurred_at, topic,
-    partition, position, epoch, state, class, reason, plan_hash, config_hash, document, key, value, headers,
-    traceparent, lease_until, sent_at, settled_at, next_attempt_at, dead_at, in_topic)
-select $1, event_id, kind, order_key, entity_id, version, location_id, occurred_at, topic, partition, position, epoch,
-    case when outdated then 'superseded' else state end, class,
-    case when outdated then 'a newer version was delivered before' else reason end,
-    plan_hash, config_hash, document, key, value, headers::jsonb, traceparent,
-    case when state = 'claimed' and not outdated then now() + make_interval(secs => $2) end,
-    case when state = 'claimed' and not outdated then now() end,
-    case when state in ('filtered', 'shadowed', 'delivered', 'superseded') or outdated then now() end,
-    case when state = 'parked' then now() end,
-    case when state = 'dead' then now() end, state = 'dead'
-from judged order by nr
-on conflict (connection, event_id) do nothing
-returning event_id, state
-"""
-
-
-_INSERT_PLAIN, _INSERT = _insert(plain=True), _insert(plain=False)
-
-_TAKE_OVER = f"""
-with owned as (
-    select topic, partition, epoch from partition_owner where connection = $1 for share
-)
-update delivery d set epoch = i.epoch, lease_until = now() + make_interval(secs => $4)
-from unnest($2::text[], $3::bigint[]) as i(event_id, epoch), owned o
-where d.connection = $1 and d.event_id = i.event_id and d.state = 'claimed'
-    and o.topic = d.topic and o.partition = d.partition and o.epoch = i.epoch
-    and (d.epoch = i.epoch or d.lease_until is null or d.lease_until < now())
-returning {", ".join("d." + name for name in _ROW.split(", "))}
-"""
-
-# As with entries: what most settlements say, and what only special ones do.
-_PLAIN_OUTCOME = {
-    "event_id": "text", "topic": "text", "partition": "int", "epoch": "bigint", "remote_id": "text",
-    "attempts": "int", "steps": "text",
-}  # fmt: skip
-_SPECIAL_OUTCOME = {
-    "state": ("text", "'delivered'"), "class": ("text", "null"), "reason": ("text", "null"),
-    "document": ("text", "null"), "retry_in": ("float8", "0"), "maybe_sent": ("bool", "false"),
-    "key": ("bytea", "null"), "value": ("bytea", "null"), "headers": ("text", "'[]'"), "in_topic": ("bool", "false"),
-}  # fmt: skip
-
-
-def _settle(*, plain: bool) -> str:
-    types = list(_PLAIN_OUTCOME.values()) + ([] if plain else [type_ for type_, _ in _SPECIAL_OUTCOME.values()])
-    names = list(_PLAIN_OUTCOME) + ([] if plain else list(_SPECIAL_OUTCOME))
-    given = ", ".join(f"${number}::{type_}[]" for number, type_ in enumerate(types, start=2))
-    missing = [f"{default}::{type_} as {name}" for name, (type_, default) in _SPECIAL_OUTCOME.items()]
-    return f"""
-with owned as (
-    select topic, partition, epoch from partition_owner where connection = $1 for share
-), outcome as (
-    select {", ".join(["*", *missing] if plain else ["*"])} from unnest({given}) as t({", ".join(names)})
-)
-update delivery d set
-    state = i.state, class = i.class, reason = i.reason,
-    remote_id = coalesce(i.remote_id, d.remote_id), document = coalesce(i.document, d.document),
-    attempts = i.attempts, steps = i.steps::jsonb, lease_until = null,
-    sent_at = case when i.maybe_sent then coalesce(d.sent_at, now()) end,
-    settled_at = case when i.state in ('delivered', 'superseded', 'filtered', 'shadowed') then now() end,
-    next_attempt_at = case when i.state = 'parked' then now() + make_interval(secs => i.retry_in) end,
-    dead_at = case when i.state = 'dead' then now() end,
-    in_topic = i.in_topic,
-    -- Bytes are kept only while somebody may still need them: they hold personal data.
-    key = case when i.state in ('parked', 'dead') then coalesce(i.key, d.key) end,
-    value = case when i.state in ('parked', 'dead') then coalesce(i.value, d.value) end,
-    headers = case when i.state in ('parked', 'dead') then coalesce(nullif(i.headers::jsonb, '[]'), d.headers) end
-from outcome i, owned o
-where d.connection = $1 and d.event_id = i.event_id
-    and o.topic = i.topic and o.partition = i.partition and o.epoch = i.epoch and d.epoch = i.epoch
-returning d.event_id
-"""
-
-
-_SETTLE_PLAIN, _SETTLE = _settle(plain=True), _settle(plain=False)
-
-# First the heads by what is narrow; the bytes only of those whose time has come: thousands of keys may be blocked.
-_HEADS = f"""
-with heads as (
-    select distinct on (order_key) event_id, state, next_attempt_at, lease_until, epoch from delivery
-    where connection = $1 and topic = $2 and partition = $3 and state in ('parked', 'dead')
-        and class not in ('day_open', 'left_out')
-    order by order_key, seq
-), due as (
-    select event_id, next_attempt_at as at from heads
-    where state = 'parked' and next_attempt_at <= now() and (lease_until is null or lease_until < now() or epoch = $4)
-    order by next_attempt_at limit $5
-)
-select {_ROW} from delivery join due using (event_id) where connection = $1 order by due.at
-"""
-
 
 _nothing = nullcontext  # what one statement needs for a transaction
 
@@ -387,17 +82,17 @@ class Ledger:
     async def head(self, partition: Partition, order_key: str, epoch: int) -> Row | None:
         """The first of a key that is set aside, if its time has come."""
         row = await self._pool.fetchrow(
-            f"select {_ROW}, next_attempt_at <= now() as due from delivery where connection = $1 and topic = $2 "
+            f"select {ROW}, next_attempt_at <= now() as due from delivery where connection = $1 and topic = $2 "
             "and partition = $3 and order_key = $4 and state in ('parked', 'dead') "
             "and class not in ('day_open', 'left_out') order by seq limit 1",
             self._connection, partition.topic, partition.number, order_key,
         )  # fmt: skip
-        return _row(row) if row is not None and row["state"] == "parked" and row["due"] else None
+        return row_of(row) if row is not None and row["state"] == "parked" and row["due"] else None
 
     async def due(self, partition: Partition, epoch: int, limit: int) -> list[Row]:
         """Heads of locked keys whose time has come."""
-        rows = await self._pool.fetch(_HEADS, self._connection, partition.topic, partition.number, epoch, limit)
-        return [_row(row) for row in rows]
+        rows = await self._pool.fetch(HEADS, self._connection, partition.topic, partition.number, epoch, limit)
+        return [row_of(row) for row in rows]
 
     # Events -----------------------------------------------------------------------------------------------------
 
@@ -437,8 +132,8 @@ class Ledger:
         for plain in (True, False):
             some = [entry for entry in entries if entry.plain is plain]
             if some:
-                columns = _plain_columns(some) if plain else [*_plain_columns(some), *_special_columns(some)]
-                statement = _INSERT_PLAIN if plain else _INSERT
+                columns = plain_columns(some) if plain else [*plain_columns(some), *special_columns(some)]
+                statement = INSERT_PLAIN if plain else INSERT
                 rows = await database.fetch(statement, self._connection, self._lease, *columns)
                 written.update((row["event_id"], row["state"]) for row in rows)
         return written
@@ -447,16 +142,16 @@ class Ledger:
         if not entries:
             return {}
         ids, epochs = [e.event_id for e in entries], [e.epoch for e in entries]
-        rows = await database.fetch(_TAKE_OVER, self._connection, ids, epochs, self._lease)
-        return {row["event_id"]: _row(row) for row in rows}
+        rows = await database.fetch(TAKE_OVER, self._connection, ids, epochs, self._lease)
+        return {row["event_id"]: row_of(row) for row in rows}
 
     async def _read(self, database: Database, ids: Sequence[str]) -> dict[str, Row]:
         if not ids:
             return {}
         rows = await database.fetch(
-            f"select {_ROW} from delivery where connection = $1 and event_id = any($2)", self._connection, list(ids)
+            f"select {ROW} from delivery where connection = $1 and event_id = any($2)", self._connection, list(ids)
         )
-        return {row["event_id"]: _row(row) for row in rows}
+        return {row["event_id"]: row_of(row) for row in rows}
 
     async def take_up(self, row: Row, epoch: int) -> Row | None:
         """Lease a parked row for another try: the row as it is now; None when it moved on meanwhile. Raises Fenced."""
@@ -465,10 +160,10 @@ class Ledger:
             taken = await database.fetchrow(
                 "update delivery set epoch = $3, lease_until = now() + make_interval(secs => $4) "
                 "where connection = $1 and event_id = $2 and state = 'parked' "
-                f"and (lease_until is null or lease_until < now() or epoch = $3) returning {_ROW}",
+                f"and (lease_until is null or lease_until < now() or epoch = $3) returning {ROW}",
                 self._connection, row.event_id, epoch, self._lease,
             )  # fmt: skip
-        return None if taken is None else _row(taken)
+        return None if taken is None else row_of(taken)
 
     async def mark_sending(self, row: Row, epoch: int, plan_hash: str) -> None:
         """Before a parked row's first write is sent again: from here on its outcome may be unknown. Raises Fenced."""
@@ -521,8 +216,8 @@ class Ledger:
             for plain in (True, False):
                 some = [settlement for settlement in settlements if settlement.plain is plain]
                 if some:
-                    columns = _plain_outcome(some) if plain else [*_plain_outcome(some), *_special_outcome(some)]
-                    rows += await database.fetch(_SETTLE_PLAIN if plain else _SETTLE, self._connection, *columns)
+                    columns = plain_outcome(some) if plain else [*plain_outcome(some), *special_outcome(some)]
+                    rows += await database.fetch(SETTLE_PLAIN if plain else SETTLE, self._connection, *columns)
             written = {row["event_id"] for row in rows}
             provides: dict[Ref, str] = {}
             for settlement in settlements:
