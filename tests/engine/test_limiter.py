@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from libs.connectors.contract.http import Response
 from libs.connectors.contract.manifest import Limits, Quota, Window
 from libs.runtime.limits import Limiter, Urgency
-from libs.runtime.limits.budget import SECOND, Ask, Budget, settle
+from libs.runtime.limits.budget import SECOND, Answer, Ask, Budget, settle
 from libs.runtime.limits.limiter import OwnBudget
 from libs.runtime.limits.quota import pause_asked
 
@@ -21,6 +23,26 @@ RESET = Quota(header="RateLimit-Remaining", reset="RateLimit-Reset")
 MILLIS = Quota(header="X-Left", reset="X-Reset", reset_in="milliseconds")
 EPOCH = Quota(header="X-Left", reset="X-Reset", reset_in="epoch")
 BUCKET = Quota(header="X-Bucket", says="used/allowed", otherwise_seconds=2)
+
+
+class FarAway(OwnBudget):
+    """Accounts that are far away: the answer takes 40 ms. `later`: calls that it leased for later."""
+
+    later = 0
+
+    async def settle(self, ask: Ask) -> Answer:
+        """Report and lease."""
+        answer = await super().settle(ask)
+        began = time.monotonic()
+        self.later += sum(calls for span, calls in answer.opening if span)
+        await asyncio.sleep(0.04)
+        return replace(answer, age=int((time.monotonic() - began) * SECOND))
+
+
+@pytest.fixture
+def far_away() -> FarAway:
+    """A fresh account, far away."""
+    return FarAway()
 
 
 def ask(holder: str, *, calls: int = 10, concurrency: int = 8, **more: Any) -> Ask:
@@ -165,6 +187,38 @@ def test_a_call_counts_until_a_window_after_its_end() -> None:
     assert settle(budget, ask("a", calls=1, want=1, ended=[at - ended]), at).granted == 0
     assert settle(budget, ask("a", calls=1, want=1), ended + SECOND - 1).granted == 0
     assert settle(budget, ask("a", calls=1, want=1), ended + SECOND + SECOND // 50).granted == 1
+
+
+def test_calls_for_which_there_will_be_room_are_leased_for_then() -> None:
+    """Ten ended one after the other: who looks ahead gets those that leave the window meanwhile, each for its time."""
+    budget = Budget()
+    assert settle(budget, ask("a", want=10), NOW).opening == ((0, 10),)
+    at = NOW + SECOND // 2
+    ended = [SECOND // 20 * n for n in range(10)]  # half a second ago to just now
+    answer = settle(budget, ask("a", want=10, ended=ended, lookahead=SECOND * 19 // 25), at)
+    assert answer.granted == 5, "one leaves every twentieth of a second, the first after eleven of them"
+    spans = [span for span, calls in answer.opening for _ in range(calls)]
+    assert spans == sorted(spans)
+    for span, age in zip(spans, sorted(ended, reverse=True), strict=False):
+        assert SECOND - age <= span <= SECOND - age + SECOND // 100
+    assert settle(budget, ask("b", want=10, lookahead=SECOND * 19 // 25), at).granted == 0, "they are leased already"
+
+
+async def test_what_is_leased_for_later_waits_for_its_time_and_asks_for_nobody(far_away: FarAway) -> None:
+    """An account that answers slowly holds up nobody: calls are leased before they are due, and wait until they are."""
+    limiter = Limiter(Limits(windows=(Window(calls=10, seconds=0.5),), concurrency=4), far_away)
+    loop = asyncio.get_running_loop()
+    begun: list[float] = []
+
+    async def call() -> None:
+        async with limiter.slot():
+            begun.append(loop.time())
+
+    await asyncio.gather(*(call() for _ in range(50)))
+    for first, one_too_many in zip(begun, begun[10:], strict=False):
+        assert one_too_many - first >= 0.5
+    assert far_away.later > 25
+    await limiter.close()
 
 
 def test_what_a_process_took_along_counts_until_it_can_have_used_it() -> None:

@@ -17,10 +17,13 @@ LEASE, LONGEST_CALL = 3 * SECOND, 2 * SECOND
 
 @dataclass
 class Replica:
-    """A holder as the limiter of a process is one. `calls` are those under way: when each began."""
+    """A holder as the limiter of a process is one.
+
+    `leased`: from when on each leased call may begin; `calls` are those under way: when each began.
+    """
 
     name: str
-    leased: int = 0
+    leased: list[int] = field(default_factory=list)
     seats: int = 0
     leased_until: int = 0
     calls: list[int] = field(default_factory=list)
@@ -31,7 +34,7 @@ def ask(replica: Replica, now: int, windows: Any, concurrency: int, **more: Any)
     """What the replica reports."""
     return Ask(
         replica.name, windows, concurrency, LEASE, LONGEST_CALL,
-        held=len(replica.calls) + replica.leased, seated=max(len(replica.calls), replica.seats),
+        held=len(replica.calls) + len(replica.leased), seated=max(len(replica.calls), replica.seats),
         ended=[now - moment for moment in replica.ended], **more,
     )  # fmt: skip
 
@@ -59,28 +62,40 @@ class SharedLimits(RuleBasedStateMachine):
         self.born += 1
         return Replica(f"replica-{self.born}")
 
-    @rule(number=st.integers(0, 3), want=st.integers(0, 6), need=st.integers(0, 5), keep=st.booleans())
-    def settle(self, number: int, want: int, need: int, keep: bool) -> None:
-        """A replica reports and leases; without `keep` it gives back what it has in hand."""
+    @rule(
+        number=st.integers(0, 3),
+        want=st.integers(0, 6),
+        need=st.integers(0, 5),
+        keep=st.booleans(),
+        lookahead=st.sampled_from([0, SECOND // 4, SECOND, 20 * SECOND]),
+    )
+    def settle(self, number: int, want: int, need: int, keep: bool, lookahead: int) -> None:
+        """A replica reports and leases, for now and for later; without `keep` it gives back what it has in hand."""
         replica = self.replicas[number]
         if not keep or self.now >= replica.leased_until:
-            replica.leased = 0
+            replica.leased.clear()
         # Seats are kept while their lease lasts, or until those under way have ended.
         replica.seats = max(len(replica.calls), min(replica.seats, need) if self.now < replica.leased_until else 0)
         budget = msgspec.json.decode(self.stored, type=Budget)
-        answer = settle(budget, ask(replica, self.now, self.windows, self.concurrency, want=want, need=need), self.now)
+        told = {"want": want, "need": need, "lookahead": lookahead}
+        answer = settle(budget, ask(replica, self.now, self.windows, self.concurrency, **told), self.now)
         self.stored = msgspec.json.encode(budget)
-        assert answer.granted <= want
+        assert answer.granted == sum(calls for _, calls in answer.opening) <= want
+        assert all(0 <= span <= lookahead for span, _ in answer.opening)
         replica.ended.clear()
-        replica.leased += answer.granted
+        for span, calls in answer.opening:
+            replica.leased += [self.now + span] * calls
+        replica.leased.sort()
         replica.seats, replica.leased_until = answer.seats, self.now + LEASE
 
     @rule(number=st.integers(0, 3), many=st.integers(1, 6))
     def call(self, number: int, many: int) -> None:
         """Calls begin, out of what is leased."""
         replica = self.replicas[number]
-        while many and replica.leased and self.now < replica.leased_until and len(replica.calls) < replica.seats:
-            replica.leased -= 1
+        while many and self.now < replica.leased_until and len(replica.calls) < replica.seats:
+            if not replica.leased or replica.leased[0] > self.now:
+                return
+            replica.leased.pop(0)
             replica.calls.append(self.now)
             many -= 1
 

@@ -33,8 +33,8 @@ def begin(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Begin]:
     worlds: list[ModelWorld] = []
 
     def beginning(flavour: Flavour) -> ModelWorld:
-        name = request.node.name.removeprefix("test_").replace("_", "-")[:36].rstrip("-")
-        worlds.append(ModelWorld(stage, f"{name}-{len(worlds)}", flavour, seed=1))
+        name = request.node.name.removeprefix("test_").replace("_", "-")[:26].rstrip("-")
+        worlds.append(ModelWorld(stage, f"{flavour}-{name}-{len(worlds)}", flavour, seed=1))
         return worlds[-1]
 
     yield beginning

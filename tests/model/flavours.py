@@ -1,4 +1,12 @@
-"""Three targets that differ in how a repeated write is kept from having a second effect: native key, upsert, lookup."""
+"""Targets that differ in how a repeated write is kept from having a second effect.
+
+native    a key of the vendor's for each call
+upsert    what is written twice is there once
+lookup    the vendor is asked first
+batched   upsert, several events' writes in one call
+keyed     the same, with the vendor's key over the whole call
+journal   a key for each call; what is sold stands in the entry of its day, and is delivered with that
+"""
 
 from __future__ import annotations
 
@@ -16,9 +24,12 @@ from libs.connectors.contract.http import Request, Response
 from libs.connectors.contract.manifest import Manifest
 from libs.connectors.contract.simulator import Simulator
 from libs.connectors.contract.target import (
+    Batching,
+    Conflict,
     Deliver,
     Done,
     MissingDependency,
+    PartOfDocument,
     Plan,
     Ref,
     Remote,
@@ -29,13 +40,22 @@ from libs.connectors.contract.target import (
 )
 from libs.runtime.configuration.model import Connection
 
-Flavour = Literal["native", "upsert", "lookup"]
-FLAVOURS: tuple[Flavour, ...] = ("native", "upsert", "lookup")
+Flavour = Literal["native", "upsert", "lookup", "batched", "keyed", "journal"]
+FLAVOURS: tuple[Flavour, ...] = ("native", "upsert", "lookup", "batched", "keyed", "journal")
 KEY_HEADER = "Idempotency-Key"
+_NATIVE = {"means": "native", "horizon_seconds": 86400, "key_in": "header", "key_name": KEY_HEADER}
 _MEANS: dict[Flavour, dict[str, Any]] = {
-    "native": {"means": "native", "horizon_seconds": 86400, "key_in": "header", "key_name": KEY_HEADER},
+    "native": _NATIVE,
     "upsert": {"means": "upsert"},
     "lookup": {"means": "lookup"},
+    "batched": {"means": "upsert"},
+    "keyed": _NATIVE,
+    "journal": _NATIVE,
+}
+_BATCH = "writes"
+_BATCHES: dict[Flavour, dict[str, Any]] = {
+    "batched": {_BATCH: {"max_items": 5}},
+    "keyed": {_BATCH: {"max_items": 5, "key": "whole"}},
 }
 # Step by step; a sale is one object and then its lines, which name it by the id that the vendor gave.
 _STEPS = {
@@ -46,15 +66,28 @@ _STEPS = {
 }
 
 
+_IN_THE_JOURNAL = {
+    Kind.SALE_COMPLETED: (),
+    Kind.SALE_AMENDED: (),
+    Kind.REFUND_COMPLETED: (),
+    Kind.DAY_CLOSED: ("entry",),
+    Kind.CUSTOMER_CHANGED: ("customer",),
+}
+
+
 class Settings(BaseModel):
     """Nothing to set but the flavour, by which the connector is chosen."""
 
     flavour: Flavour
 
 
-def steps_of(event: AnyEvent) -> tuple[str, ...]:
-    """The writes that an event must have made, each once."""
-    return _STEPS[event.kind]
+def steps_of(event: AnyEvent, flavour: Flavour) -> tuple[str, ...]:
+    """The writes that an event must have made, each once; none, if it is part of a document."""
+    return _kinds(flavour)[event.kind]
+
+
+def _kinds(flavour: Flavour) -> dict[Kind, tuple[str, ...]]:
+    return _IN_THE_JOURNAL if flavour == "journal" else _STEPS
 
 
 def _item(event: AnyEvent) -> Step:
@@ -80,11 +113,17 @@ def _write(event: AnyEvent, name: str, flavour: Flavour) -> Step:
         target_key=event.order_key,
         provides=order if name == "order" else None,
         lookup=Request("GET", f"/{name}", {"event": event.id}) if flavour == "lookup" else None,
+        batch=_BATCH if flavour in _BATCHES else None,
     )
 
 
 def _plan(event: AnyEvent, config: Settings, _known: Mapping[Ref, str]) -> Plan:
-    steps = [_write(event, name, config.flavour) for name in steps_of(event)]
+    steps = [_write(event, name, config.flavour) for name in steps_of(event, config.flavour)]
+    if event.kind is Kind.DAY_CLOSED:
+        members: tuple[str, ...] = getattr(event.data, "members")  # noqa: B009 - a day
+        return Deliver(tuple(steps), document=f"entry {event.id}", settles=members)
+    if not steps:
+        return PartOfDocument()
     if event.kind is Kind.SALE_COMPLETED and config.flavour == "lookup":
         steps.insert(0, _item(event))
     return Deliver(tuple(steps))
@@ -96,6 +135,30 @@ def _judge(step: Step, response: Response) -> Verdict | None:
     if response.ok and response.json is None:
         return UnknownOutcome("an answer that is none of the vendor's")
     return Done(response.json["id"]) if response.ok and not step.reads else None
+
+
+def _join(_batch: str, steps: Sequence[Step], trace_ids: Sequence[str]) -> Request:
+    items = [{**step.request.json, "trace": trace} for step, trace in zip(steps, trace_ids, strict=True)]
+    return Request("POST", "/batch", json={"items": items})
+
+
+def _split(
+    _batch: str, _steps: Sequence[Step], trace_ids: Sequence[str], response: Response
+) -> Sequence[Verdict] | None:
+    if not response.ok or response.json is None:
+        return None
+    told = {result["trace"]: result for result in response.json["results"]}
+    return [_verdict(told[trace]) for trace in trace_ids]
+
+
+def _verdict(result: Mapping[str, Any]) -> Verdict:
+    match result["status"]:
+        case 200:
+            return Done(result["id"])
+        case 424:
+            return MissingDependency("what it refers to")
+        case _:
+            return Conflict("changed meanwhile")
 
 
 def _found(_step: Step, response: Response) -> Done | None:
@@ -124,15 +187,17 @@ def _connector(flavour: Flavour) -> Connector:
             "target": {
                 "kinds": {
                     str(kind): {"policy": "latest_wins" if kind is Kind.CUSTOMER_CHANGED else "strict"}
-                    for kind in _STEPS
+                    for kind in _kinds(flavour)
                 },
                 "idempotency": [_MEANS[flavour]],
+                "batches": _BATCHES.get(flavour, {}),
             },
         }
     )
     target = Target(
         manifest=manifest, config=Settings, references=_nothing, plan=_plan, judge=_judge, found=_found,
         probe=lambda _config: Request("GET", "/ping"), check=_nothing,
+        batching=Batching(_join, _split) if flavour in _BATCHES else None,
     )  # fmt: skip
     return Connector(manifest, Path(__file__).parent, _no_simulator, target=target)
 

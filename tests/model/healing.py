@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from libs.runtime.engine.ledger import SETTLED
 from tests.model.operator import Operator
-from tests.model.promises import check
+from tests.model.promises import at_rest, check
 from tests.model.world import ModelWorld
 
 # After so many rounds of a minute whatever is not at rest never will be.
@@ -38,4 +37,4 @@ def _at_rest(world: ModelWorld) -> bool:
     read = all(
         world.kafka.group.committed.get(tp, 0) == partition.end for tp, partition in world.kafka.partitions.items()
     )
-    return read and len(rows) == len(world.events) and all(row["state"] in SETTLED for row in rows)
+    return read and len(rows) == len(world.events) and at_rest(world, rows)

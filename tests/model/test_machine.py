@@ -71,6 +71,8 @@ class Machine(RuleBasedStateMachine):
             return
         try:
             if not self.world.vendor.complaints:
+                if self.world.flavour == "journal":
+                    self.world.close_day()
                 heal(self.world, self.operator)
                 check_end(self.world)
         finally:
@@ -110,6 +112,12 @@ class Machine(RuleBasedStateMachine):
             self.sell(order)
             self.give_back(order)
             self.change("ana", 0)
+
+    @rule()
+    @precondition(lambda self: self.world.flavour == "journal")
+    def close_day(self) -> None:
+        """The books close the day."""
+        self.world.close_day()
 
     # The target -------------------------------------------------------------------------------------------------
 

@@ -2,12 +2,71 @@
 
 from __future__ import annotations
 
+import pytest
+
 from libs.canonical.event import sale_amended
+from tests.model.flavours import Flavour
 from tests.model.healing import heal
 from tests.model.operator import Operator
 from tests.model.promises import check, check_end
 from tests.model.world import Begin, ModelWorld
 from tests.system.sales import refund, sale
+
+
+@pytest.mark.parametrize("flavour", ["batched", "keyed"])
+def test_many_in_one_call_have_their_effect_once(begin: Begin, flavour: Flavour) -> None:
+    """Answers of whole batches are lost before and after the effect: each event in them has its effect, once."""
+    world = begin(flavour)
+    world.start()
+    world.advance(10)
+    world.vendor.weather = "silent"
+    for number in range(12):
+        world.publish(sale(number))
+    world.advance(300)
+    assert world.vendor.most_at_once > 1, "nothing was joined"
+    check(world)
+    heal(world, Operator(world))
+    assert check_end(world) == {"delivered": 12}
+
+
+def test_a_batch_that_was_sent_when_its_process_died_goes_out_again_as_it_was(begin: Begin) -> None:
+    """Killed while the vendor works on it: another process sends the same writes under the same key, not others."""
+    world = begin("keyed")
+    first = world.start()
+    world.advance(10)
+    for number in range(4):
+        world.publish(sale(number))
+    while not world.vendor.effects:
+        world.advance(0.001)
+    done = len(world.vendor.effects)
+    world.kill(first)
+    for number in range(4, 8):
+        world.publish(sale(number))
+    world.start()
+    heal(world, Operator(world))
+    assert done > 1
+    assert check_end(world) == {"delivered": 8}
+
+
+def test_what_was_sold_is_delivered_with_its_day(begin: Begin) -> None:
+    """The entry of a day is refused, put right and sent: its sales are delivered with it, and later ones later."""
+    world = begin("journal")
+    world.start()
+    operator = Operator(world)
+    for number in range(3):
+        world.publish(sale(number))
+    world.close_day()
+    (first,) = world.days()
+    world.vendor.curses[first.id] = "poison"
+    world.publish(refund(1))
+    world.close_day()
+    world.advance(60)
+    check(world)
+    assert not world.vendor.effects, "the second entry waits behind the first"
+    operator.edit(0)
+    heal(world, operator)
+    assert check_end(world) == {"delivered": 6}
+    assert [effect.event for effect in world.vendor.effects] == [day.id for day in world.days()]
 
 
 def _change_often(world: ModelWorld, number: int, times: int) -> None:

@@ -26,6 +26,8 @@ Weather = Literal[
 ]  # fmt: skip
 Curse = Literal["poison", "forbidden", "conflict", "missing", "sick"]
 _CURSED = {"poison": 400, "forbidden": 403, "conflict": 409, "missing": 424, "sick": 500}
+# Of several writes in one call these are refused one by one; for any other all of them are.
+_EACH_BY_ITSELF = (409, 424)
 _REFUSED: dict[Weather, int] = {"unavailable": 503, "expired": 401, "unauthorised": 401}
 # An effect comes within these seconds after a call came in, whatever becomes of the answer.
 _LONGEST = 15.0
@@ -57,6 +59,7 @@ class Vendor:
     effects: list[Effect] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     calls: int = 0
+    most_at_once: int = 0  # writes in one call
     _arrivals: list[float] = field(default_factory=list)
     _under_way: int = 0
     _keys_under_way: dict[str, str] = field(default_factory=dict)
@@ -77,18 +80,20 @@ class Vendor:
         if self._under_way > self.limits.concurrency:
             self.complaints.append(f"{self._under_way} calls at once")
         body = request.json or {}
-        key = body.get("key")
-        if key is not None:
+        writes = [write for write in _writes(body) if "key" in write]
+        self.most_at_once = max(self.most_at_once, len(writes))
+        for write in writes:
+            key, event = write["key"], write["event"]
             if key in self._keys_under_way:
-                self.complaints.append(f"two calls at once for {key}: {self._keys_under_way[key]} and {body['event']}")
-            self._keys_under_way[key] = body["event"]
+                self.complaints.append(f"two writes at once for {key}: {self._keys_under_way[key]} and {event}")
+            self._keys_under_way[key] = event
         try:
             await asyncio.sleep(self.random.uniform(0.01, _LONGEST if self.weather == "slow" else 0.3))
             response = self._react(request, body)
         finally:
             self._under_way -= 1
-            if key is not None:
-                self._keys_under_way.pop(key, None)
+            for write in writes:
+                self._keys_under_way.pop(write["key"], None)
         if self.weather == "slow":
             await asyncio.sleep(self.random.uniform(0, 2 * _LONGEST))
         return response
@@ -110,9 +115,10 @@ class Vendor:
             return Response(429, {"retry-after": "3"} if luck < 0.3 else {})
         if weather in ("broken", "silent", "garbage") and luck < 0.3:
             return self._fail()
-        curse = self.curses.get(body.get("event", ""))
-        if curse is not None:
-            return Response(_CURSED[curse])
+        for write in _writes(body):
+            refused = self._refused(write)
+            if refused and not ("items" in body and refused in _EACH_BY_ITSELF):
+                return Response(refused)
         response = self._do(request, body)
         if weather in ("broken", "silent", "garbage") and luck < 0.6:
             return self._fail()
@@ -122,6 +128,11 @@ class Vendor:
         if self.weather == "silent":
             raise NoAnswer("connection lost")
         return Response(500) if self.weather == "broken" else Response(200, {}, b"<html>Please come back later")
+
+    def _refused(self, write: dict[str, Any]) -> int | None:
+        """The status that this write draws because of what it is."""
+        curse = self.curses.get(write.get("event", ""))
+        return None if curse is None else _CURSED[curse]
 
     def steps_done(self, event: str) -> set[str]:
         """The steps of an event that had their effect."""
@@ -136,27 +147,41 @@ class Vendor:
             if body["sku"] in self._items:
                 self.complaints.append(f"article {body['sku']} made twice")
             return _json(id=self._items.setdefault(body["sku"], f"item-{len(self._items)}"))
-        if self.flavour == "native":
+        if self.flavour in ("native", "keyed", "journal"):
             return self._once_per_key(request.headers.get(KEY_HEADER, ""), body)
-        return self._effect(body)
+        return self._write(body)
 
     def _once_per_key(self, key: str, body: dict[str, Any]) -> Response:
         text = json.dumps(body, sort_keys=True)
+        if not key:
+            self.complaints.append(f"no key on {text}")
         if key in self._remembered:
             said, response = self._remembered[key]
             if said != text:
-                self.complaints.append(f"another body under the same key for {body['event']}")
+                self.complaints.append(f"another body under the same key: {said} and {text}")
             return response
-        response = self._effect(body)
+        response = self._write(body)
         self._remembered[key] = (text, response)
         return response
 
-    def _effect(self, body: dict[str, Any]) -> Response:
+    def _write(self, body: dict[str, Any]) -> Response:
+        if "items" not in body:
+            return _json(id=self._effect(body))
+        results = []
+        for write in body["items"]:
+            refused = self._refused(write)
+            told = {"status": refused} if refused else {"status": 200, "id": self._effect(write)}
+            results.append({"trace": write["trace"], **told})
+        self.random.shuffle(results)  # in no order that anybody may rely on
+        return _json(results=results)
+
+    def _effect(self, body: dict[str, Any]) -> str:
+        """The id of what is there afterwards."""
         event, step, key = body["event"], body["step"], body["key"]
         before = self._of_key[key]
         made = self._made.get((event, step))
-        if made is not None and self.flavour == "upsert" and before[-1].event == event:
-            return _json(id=made)  # it says once more what is there already
+        if made is not None and self.flavour in ("upsert", "batched") and before[-1].event == event:
+            return made  # it says once more what is there already
         if made is not None:
             self.complaints.append(f"{event} {step} twice")
         later = [other.event for other in before if self.places[other.event] > self.places[event]]
@@ -167,7 +192,7 @@ class Vendor:
         before.append(effect)
         if step == "lines" and body["order"] != self._made.get((event, "order")):
             self.complaints.append(f"{event} lines of another order")
-        return _json(id=self._made.setdefault((event, step), f"{step}-{len(self.effects)}"))
+        return self._made.setdefault((event, step), f"{step}-{len(self.effects)}")
 
     def _tell(self, request: Request) -> Response:
         if request.path == "/ping":
@@ -175,6 +200,12 @@ class Vendor:
         if request.path == "/items":
             return _json(id=self._items.get(request.query["sku"]))
         return _json(id=self._made.get((request.query["event"], request.path.removeprefix("/"))))
+
+
+def _writes(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """The writes of a call: one, or those of a batch."""
+    writes: list[dict[str, Any]] = body.get("items", [body])
+    return writes
 
 
 def _json(**content: Any) -> Response:

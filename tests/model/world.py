@@ -14,8 +14,9 @@ from typing import Any, TypeVar, cast
 
 import asyncpg
 
-from libs.canonical.event import AnyEvent, encode
-from libs.canonical.kinds import Nature
+from libs.canonical.day import DayClosed
+from libs.canonical.event import AnyEvent, Event, day_closed, encode
+from libs.canonical.kinds import KINDS, Kind, Nature
 from libs.connectors.contract.manifest import Limits
 from libs.runtime.configuration.model import ParkingRules
 from libs.runtime.database.pool import open_pool
@@ -26,6 +27,7 @@ from tests.model.database import ReplicaPool, Server
 from tests.model.flavours import Flavour, ModelConnection
 from tests.model.log import Consumer, Kafka, Letters
 from tests.model.vendor import Client, Vendor
+from tests.system.sales import ACCOUNT, NOON
 
 Result = TypeVar("Result")
 
@@ -87,7 +89,7 @@ class ModelWorld:
         self.clock = Clock(self.loop, stage.file)
         self._closing = ExitStack()
         self._closing.enter_context(self.clock.rules())
-        self.random = Random(seed)
+        self.random, self.flavour = Random(seed), flavour
         self.connection = ModelConnection.model_validate(
             {
                 "id": name, "vendor": "model", "role": "target", "account": name, "environment": "sandbox",
@@ -224,6 +226,23 @@ class ModelWorld:
     def of_key(self, order_key: str) -> Sequence[AnyEvent]:
         """The events of an order key, as they were told."""
         return self._of_key[order_key]
+
+    def days(self) -> Sequence[Event[DayClosed]]:
+        """The days that were closed, each revision."""
+        return [cast("Event[DayClosed]", event) for event in self.events.values() if event.kind is Kind.DAY_CLOSED]
+
+    def close_day(self) -> None:
+        """Close the day, again if it was before: with what no earlier revision has."""
+        days = self.days()
+        booked = {member for day in days for member in day.data.members}
+        sold = (event for event in self.events.values() if event.topic == KINDS[Kind.SALE_COMPLETED].topic)
+        members = tuple(event.id for event in sold if event.id not in booked)
+        day = DayClosed(
+            location_id="L1", business_day=NOON.date(), currency="USD", timezone="UTC", revision=len(days) + 1,
+            sales=len(members), refunds=0, lines=(), members=members, closed_at=NOON,
+        )  # fmt: skip
+        if members:
+            self.publish(day_closed(ACCOUNT, day))
 
     def close(self) -> None:
         """Let go of everything, whatever state it is in."""

@@ -26,7 +26,7 @@ from libs.connectors.contract.target import (
 from libs.runtime.database.pool import Pool
 from libs.runtime.engine.batch_calls import BatchCalls
 from libs.runtime.engine.compositions import Compositions
-from libs.runtime.engine.creations import Creations
+from libs.runtime.engine.exclusive import Exclusive
 from libs.runtime.engine.keyed_batches import KeyedBatchCalls, with_key
 from libs.runtime.engine.sending import Call, Sender
 from libs.runtime.engine.target_locks import TargetLocks
@@ -76,18 +76,19 @@ class Caller:
         assert facts is not None
         self._native = facts.native
         self._locks = TargetLocks()
-        self._creations = Creations(pool, connection) if pool is not None else None
+        self._exclusive = Exclusive(pool, connection) if pool is not None else None
         self._batches = (
             {name: self._batch(name, batch) for name, batch in facts.batches.items()} if target.batching else {}
         )
 
     def _batch(self, name: str, batch: Batch) -> BatchCalls:
-        if batch.key == "none" or self._pool is None:
+        if batch.key == "none" or self._pool is None or self._exclusive is None:
             return BatchCalls(name, self._target, self._sender, self._locks, size=batch.max_items)
         assert self._native is not None
         kept = Compositions(self._pool, self._sender.connection, name, horizon=float(self._native.horizon_seconds or 0))
         return KeyedBatchCalls(
-            name, self._target, self._sender, self._locks, size=batch.max_items, native=self._native, compositions=kept
+            name, self._target, self._sender, self._locks, size=batch.max_items, native=self._native,
+            compositions=kept, exclusive=self._exclusive,
         )  # fmt: skip
 
     @property
@@ -116,7 +117,7 @@ class Caller:
         async with self._locks.hold([step.target_key]):
             if not (step.shared and step.ask_first and step.lookup) or step.reads:
                 return await self._send(call, request)
-            async with self._creations.alone(step.target_key) if self._creations else nullcontext():
+            async with self._exclusive.alone(step.target_key) if self._exclusive else nullcontext():
                 found = await self.look_up(step, call.urgency)
                 return await self._send(call, request) if found is None else found
 

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
@@ -42,6 +43,16 @@ _parts = msgspec.json.Decoder(tuple[Part, ...], float_hook=Decimal)
 _answer = msgspec.json.Decoder(Response)
 
 
+_SELECT = (
+    "select key, parts, answer, extract(epoch from now() - at)::float8 as age from batch_composition "
+    "where connection = $1 and batch = $2"
+)
+
+
+def _composition(row: Any) -> Composition:
+    return Composition(row["key"], _parts.decode(row["parts"]), row["age"], _read(row["answer"]))
+
+
 def _read(answer: str | None) -> Response | None:
     return _answer.decode(answer) if answer is not None else None
 
@@ -52,9 +63,13 @@ class Compositions:
     def __init__(self, pool: Pool, connection: str, batch: str, *, horizon: float) -> None:
         self._pool, self._connection, self._batch, self.horizon = pool, connection, batch, horizon
 
-    async def store(self, parts: Sequence[Part]) -> Composition:
-        """Keep a composition under a key that was never used; what is too old for any use is dropped."""
-        composition = Composition(secrets.token_urlsafe(16), tuple(parts))
+    @staticmethod
+    def new_key() -> str:
+        """A key that was never used."""
+        return secrets.token_urlsafe(16)
+
+    async def store(self, composition: Composition) -> None:
+        """Keep a composition before it is sent; what is too old for any use is dropped."""
         await self._pool.execute(
             "delete from batch_composition where connection = $1 and batch = $2 "
             "and at < now() - make_interval(secs => $3)",
@@ -62,19 +77,21 @@ class Compositions:
         )  # fmt: skip
         await self._pool.execute(
             "insert into batch_composition (connection, batch, key, members, parts) values ($1, $2, $3, $4, $5)",
-            self._connection, self._batch, composition.key, [part.key for part in parts],
+            self._connection, self._batch, composition.key, [part.key for part in composition.parts],
             exact_json.encode(composition.parts).decode(),
         )  # fmt: skip
-        return composition
 
     async def holding(self, keys: Sequence[str]) -> list[Composition]:
         """Those that any of the steps was part of, the oldest first."""
         rows = await self._pool.fetch(
-            "select key, parts, answer, extract(epoch from now() - at)::float8 as age from batch_composition "
-            "where connection = $1 and batch = $2 and members && $3 order by at, key",
-            self._connection, self._batch, list(keys),
-        )  # fmt: skip
-        return [Composition(row["key"], _parts.decode(row["parts"]), row["age"], _read(row["answer"])) for row in rows]
+            f"{_SELECT} and members && $3 order by at, key", self._connection, self._batch, list(keys)
+        )
+        return [_composition(row) for row in rows]
+
+    async def still(self, composition: Composition) -> Composition | None:
+        """As it stands now, perhaps with an answer; None when it was closed meanwhile."""
+        row = await self._pool.fetchrow(f"{_SELECT} and key = $3", self._connection, self._batch, composition.key)
+        return None if row is None else _composition(row)
 
     async def answered(self, key: str, response: Response) -> None:
         """Keep the answer, which has a result for each step."""

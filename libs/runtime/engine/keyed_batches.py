@@ -8,6 +8,7 @@ elsewhere. That sends steps again whose event may have been given up meanwhile: 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 
 from libs.connectors.contract.http import Request, Response
 from libs.connectors.contract.manifest import Idempotency
@@ -23,6 +24,7 @@ from libs.connectors.contract.target import (
 )
 from libs.runtime.engine.batch_calls import NOT_WAITED_FOR, BatchCalls, ConnectorFailed, Member, Result, Results
 from libs.runtime.engine.compositions import Composition, Compositions, Part
+from libs.runtime.engine.exclusive import Exclusive
 from libs.runtime.engine.sending import Call, Nothing, Sender
 from libs.runtime.engine.target_locks import TargetLocks
 from libs.runtime.limits import Urgency
@@ -49,9 +51,14 @@ class KeyedBatchCalls(BatchCalls):
         size: int,
         native: Idempotency,
         compositions: Compositions,
+        exclusive: Exclusive,
     ) -> None:
         super().__init__(name, target, sender, locks, size=size)
-        self._native, self._compositions = native, compositions
+        self._native, self._compositions, self._exclusive = native, compositions, exclusive
+
+    def _alone(self, key: str) -> AbstractAsyncContextManager[None]:
+        """Nobody else sends under this key meanwhile: its steps may be in several hands, here and elsewhere."""
+        return self._exclusive.alone(f"{self._name}/{key}")
 
     async def _send(self, members: Sequence[Member]) -> Results:
         urgency = min(member.call.urgency for member in members)
@@ -60,7 +67,9 @@ class KeyedBatchCalls(BatchCalls):
             own = {part.key for part in composition.parts}
             left = [member for member in members if member.key in own and member not in results]
             try:
-                verdicts = await self._again(composition, urgency)
+                async with self._alone(composition.key):
+                    now = await self._compositions.still(composition)
+                    verdicts = {} if now is None else await self._again(now, urgency)
             except ConnectorFailed as failure:
                 results.update(dict.fromkeys(left, failure.error))
             else:
@@ -84,62 +93,68 @@ class KeyedBatchCalls(BatchCalls):
             return with_key(self.join(members), self._native, composition.key)
 
         response = await self._sender.send_composed(compose, reads=False, urgency=urgency)
-        outcome = await self._outcome(composition, members, response)
+        outcome = await self._outcome(composition.key, members, response)
         if isinstance(outcome, list):
             return {member.key: verdict for member, verdict in zip(members, outcome, strict=True)}
-        if isinstance(outcome, Invalid | Conflict | MissingDependency) and len(members) > 1:
-            return {}  # refused as a whole, because of one of them
-        return {member.key: outcome for member in members}
+        return {} if _because_of_one(outcome, members) else {member.key: outcome for member in members}
 
     async def _first_time(self, members: Sequence[Member]) -> Results:
         sent: list[Member] = []
         refused: dict[Member, Result] = {}
-        stored: list[Composition] = []
+        key = self._compositions.new_key()
 
         async def compose() -> Request:
             sent[:] = await self.still_to_send(members, refused)
             if not sent:
                 raise Nothing
             request = self.join(sent)
-            parts = [Part(member.key, member.call.trace_id, member.call.step) for member in sent]
-            stored[:] = [await self._compositions.store(parts)]
-            return with_key(request, self._native, stored[0].key)
+            parts = tuple(Part(member.key, member.call.trace_id, member.call.step) for member in sent)
+            await self._compositions.store(Composition(key, parts))
+            return with_key(request, self._native, key)
 
         urgency = min(member.call.urgency for member in members)
+        unsent = dict.fromkeys(members, NOT_WAITED_FOR)
         try:
-            response = await self._sender.send_composed(compose, reads=False, urgency=urgency)
+            async with self._alone(key):
+                response = await self._sender.send_composed(compose, reads=False, urgency=urgency)
+                told = await self._told(key, sent, response)
         except Nothing:
-            return {**dict.fromkeys(members, NOT_WAITED_FOR), **refused}
+            return {**unsent, **refused}
         except ConnectorFailed as failure:
             return self._failed(members, failure.error)
-        unsent = {**dict.fromkeys(members, NOT_WAITED_FOR), **refused}
-        return {**unsent, **await self._told(stored[0], sent, response)}
+        if told is not None:
+            return {**unsent, **refused, **told}
+        half = len(sent) // 2
+        return {**unsent, **refused, **await self._first_time(sent[:half]), **await self._first_time(sent[half:])}
 
-    async def _told(self, composition: Composition, members: Sequence[Member], response: Response | Verdict) -> Results:
+    async def _told(self, key: str, members: Sequence[Member], response: Response | Verdict) -> Results | None:
+        """What each is told; None when they were refused together, because of one of them."""
         try:
-            outcome = await self._outcome(composition, members, response)
+            outcome = await self._outcome(key, members, response)
         except ConnectorFailed as failure:
             return dict.fromkeys(members, failure.error)
         if isinstance(outcome, list):
             return dict(zip(members, outcome, strict=True))
-        if isinstance(outcome, Invalid | Conflict | MissingDependency) and len(members) > 1:
-            half = len(members) // 2
-            return {**await self._first_time(members[:half]), **await self._first_time(members[half:])}
-        return dict.fromkeys(members, outcome)
+        return None if _because_of_one(outcome, members) else dict.fromkeys(members, outcome)
 
     async def _outcome(
-        self, composition: Composition, members: Sequence[Member], response: Response | Verdict
+        self, key: str, members: Sequence[Member], response: Response | Verdict
     ) -> list[Verdict] | Verdict:
         """One verdict each or one on the whole; what is certain is written down before anybody is told."""
         if isinstance(response, Response):
             split = self.split(members, response)
             if split is not None:
                 if not any(isinstance(verdict, UnknownOutcome) for verdict in split):
-                    await self._compositions.answered(composition.key, response)
+                    await self._compositions.answered(key, response)
                 return [self._sender.count(verdict) for verdict in split]
             whole = self.judge_whole(members, response)
         else:
             whole = response
         if not isinstance(whole, UnknownOutcome | Retry):
-            await self._compositions.close(composition.key)
+            await self._compositions.close(key)
         return self._sender.count(whole)
+
+
+def _because_of_one(outcome: Verdict, members: Sequence[Member]) -> bool:
+    """Whether a refusal of the whole may be the fault of a single step."""
+    return isinstance(outcome, Invalid | Conflict | MissingDependency) and len(members) > 1

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from msgspec import Struct, field
 
 SECOND = 1_000_000
-# Ends of calls are kept to a 64th of the window, rounded up: a sliver later than they were, never earlier.
-_SLICES = 64
+# Ends of calls are kept to a 128th of the window, rounded up: a sliver later than they were, never earlier.
+_SLICES = 128
 # A window that nobody asked about for so long is forgotten.
 _FORGOTTEN = 7 * 86_400 * SECOND
 # Whoever made room for more urgent calls this often in a row takes its turn.
@@ -42,9 +42,10 @@ class Counted(Struct):
         step = _step(length)
         self.ended = {slice_: calls for slice_, calls in self.ended.items() if slice_ * step + length > now}
 
-    def first_leaves(self, length: int) -> int | None:
-        """When the next of them leaves the window; None when there are none."""
-        return min(self.ended) * _step(length) + length if self.ended else None
+    def leaving(self, length: int) -> list[tuple[int, int]]:
+        """When how many leave the window, the first first."""
+        step = _step(length)
+        return [(slice_ * step + length, calls) for slice_, calls in sorted(self.ended.items())]
 
 
 class Holder(Struct):
@@ -79,7 +80,8 @@ class Ask:
     `windows` are (calls, length). `held` calls are in hand or under way, `seated` of them can be under way at a time
     until the answer is there. `want` more calls and `need` seats in all are asked for. `ended` are the ages of calls
     that ended since the last report. `pause`: the vendor wants to be left alone for that long. A lease lasts `lease`,
-    and a call that began within it at most `longest_call`.
+    and a call that began within it at most `longest_call`. Calls for which there will be room within `lookahead` are
+    leased now, for then.
     """
 
     holder: str
@@ -94,17 +96,23 @@ class Ask:
     urgency: int = 0
     ended: Sequence[int] = ()
     pause: int = 0
+    lookahead: int = 0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """`granted` further calls, `seats` in all; `pause` and `again`: in how long calls are allowed, and in how long
-    asking for more is of use (None: that depends on others)."""
+    """`granted` further calls, of which each of `opening` says in how long how many may begin; `seats` in all.
+
+    `pause` and `again`: in how long calls are allowed, and in how long asking for more is of use (None: that depends
+    on others). All spans are from the moment of the settlement, which is `age` old.
+    """
 
     granted: int
+    opening: tuple[tuple[int, int], ...]
     seats: int
     pause: int
     again: int | None
+    age: int = 0
 
 
 def settle(budget: Budget, ask: Ask, now: int) -> Answer:
@@ -125,14 +133,19 @@ def settle(budget: Budget, ask: Ask, now: int) -> Answer:
     seats = _seats(budget, ask, now)
     me.seats = max(ask.seated, seats)
     pause = max(0, budget.not_before - now)
-    free = _free(budget, ask)
+    rooms = _rooms(budget, ask, now)
+    soon = [(moment, free) for moment, free in rooms if moment <= now + ask.lookahead]
+    free = soon[-1][1] if soon else 0
     granted = 0 if pause or not seats else _grant(me, rivals, free)
+    opening = _opening(soon, granted, now)
     me.held += granted
     me.want -= granted
     if me.held == me.seats == me.want == me.need == 0:
         del budget.holders[ask.holder]
-    again = None if free > granted else _room_in(budget, ask, now)
-    return Answer(granted, seats, pause, 0 if not me.want else again)
+    later = rooms[len(soon)][0] - now if len(rooms) > len(soon) else None
+    # Half of what is looked ahead is left when it is asked again: nobody waits for the question.
+    again = None if free > granted or later is None else max(ask.lookahead // 2, later - ask.lookahead // 2)
+    return Answer(granted, opening, seats, pause, again if me.want else 0)
 
 
 def _step(length: int) -> int:
@@ -154,23 +167,35 @@ def _held(budget: Budget) -> int:
     return sum(holder.held for holder in budget.holders.values())
 
 
-def _free(budget: Budget, ask: Ask) -> int:
-    """Calls that fit into all windows now, whatever is under way."""
-    left = (calls - sum(budget.windows[length].ended.values()) for calls, length in ask.windows)
-    return max(0, min(left) - _held(budget)) if ask.windows else 0
+def _rooms(budget: Budget, ask: Ask, now: int) -> list[tuple[int, int]]:
+    """From what moments on how many calls fit into all windows, whatever is under way: more each time."""
+    held = _held(budget)
+    windows = [(calls, budget.windows[length].leaving(length)) for calls, length in ask.windows]
+    counted = [sum(calls for _, calls in leaving) for _, leaving in windows]
+    gone = [0] * len(windows)
+    rooms: list[tuple[int, int]] = []
+    most = 0
+    for moment in sorted({now, *(moment for _, leaving in windows for moment, _ in leaving)}):
+        for number, (_, leaving) in enumerate(windows):
+            while gone[number] < len(leaving) and leaving[gone[number]][0] <= moment:
+                counted[number] -= leaving[gone[number]][1]
+                gone[number] += 1
+        left = min((allowed - there for (allowed, _), there in zip(windows, counted, strict=True)), default=held)
+        if left - held > most:
+            most = left - held
+            rooms.append((moment, most))
+    return rooms
 
 
-def _room_in(budget: Budget, ask: Ask, now: int) -> int | None:
-    """In how long all full windows have room again as far as calls leave them; None when leases stand in the way."""
-    held, longest = _held(budget), 0
-    for calls, length in ask.windows:
-        counted = budget.windows[length]
-        if sum(counted.ended.values()) + held >= calls:
-            leaves = counted.first_leaves(length)
-            if leaves is None:
-                return None
-            longest = max(longest, leaves - now)
-    return longest
+def _opening(rooms: Iterable[tuple[int, int]], granted: int, now: int) -> tuple[tuple[int, int], ...]:
+    """In how long how many of those granted may begin, the earliest rooms first."""
+    opening, given = [], 0
+    for moment, free in rooms:
+        calls = min(free, granted) - given
+        if calls > 0:
+            opening.append((moment - now, calls))
+            given += calls
+    return tuple(opening)
 
 
 def _grant(me: Holder, rivals: Iterable[Holder], free: int) -> int:

@@ -94,7 +94,8 @@ class Limiter:
         self._chunk = max((max(1, round(w.calls / w.seconds)) for w in limits.windows), default=0)
         self._ahead = min((w.calls // _AHEAD for w in limits.windows), default=0)
         self._line = Line()
-        self._leased = 0  # calls in hand
+        self._leased = 0  # calls in hand that may begin now
+        self._coming: list[tuple[float, int]] = []  # and those that may begin later: from when, how many
         self._seats = 0
         self._leased_until = 0.0
         if accounts is None and not limits.windows:
@@ -181,9 +182,13 @@ class Limiter:
             self._serve()
 
     def _may_start(self) -> bool:
-        if self._under_way >= self._seats or (self._windows and not self._leased):
+        if self._under_way >= self._seats:
             return False
         now = time.monotonic()
+        while self._coming and self._coming[0][0] <= now:
+            self._leased += self._coming.pop(0)[1]
+        if self._windows and not self._leased:
+            return False
         return self._not_before <= now < self._leased_until
 
     def _start(self) -> None:
@@ -233,7 +238,8 @@ class Limiter:
     def _idle(self) -> bool:
         if self._alone:  # then only a pause makes anybody wait for anything but the end of a call
             return not self._line or self._not_before <= time.monotonic()
-        return not (self._line or self._pause_untold or self._under_way or self._leased or self._seats or self._ended)
+        in_use = self._line or self._under_way or self._in_hand or self._seats
+        return not (in_use or self._pause_untold or self._ended)
 
     def _due(self) -> float:
         """When something is to be done next, on the monotonic clock."""
@@ -244,31 +250,52 @@ class Limiter:
             return due
         if self._pause_untold and not self._away:
             return now
+        due = min(due, self._report_at)
+        if not self._line or paused:
+            return due
+        if self._coming and not self._leased and self._under_way < self._seats:
+            due = min(due, self._coming[0][0])
         seatless = self._seats <= self._under_way < self._concurrency
-        short = self._line and not paused and (seatless or (self._windows and not self._leased))
-        return min(due, self._report_at, self._ask_at if short else float("inf"))
+        # What can begin now is used up before more is asked for; what comes later is topped up while it lasts.
+        more = len(self._line) > self._in_hand if self._coming else not self._leased
+        return min(due, self._ask_at) if seatless or (self._windows and more) else due
+
+    @property
+    def _in_hand(self) -> int:
+        return self._leased + sum(calls for _, calls in self._coming)
+
+    def _give_back(self, down_to: int) -> None:
+        """Keep only so many calls, those that may begin first."""
+        over = self._in_hand - down_to
+        while over > 0 and self._coming:
+            moment, calls = self._coming.pop()
+            if calls > over:
+                self._coming.append((moment, calls - over))
+            over -= calls
+        self._leased = min(self._leased, down_to)
 
     async def _settle(self) -> None:
         """One exchange with the budget."""
         asked_at = time.monotonic()
         if asked_at >= self._leased_until:
             self._leased = self._seats = 0
+            self._coming.clear()
         waiting = len(self._line)
         ahead = min(self._ahead, self._started)
-        want = max(0, min(self._chunk, waiting + ahead - self._leased))
+        want = max(0, min(self._chunk, waiting + ahead - self._in_hand))
         need = min(self._concurrency, max(self._most, self._under_way + waiting))
         # What is given back is not used from here on, whatever becomes of the report.
-        self._leased = min(self._leased, waiting + ahead)
+        self._give_back(waiting + ahead)
         self._seats = max(self._under_way, min(self._seats, need))
         self._most, self._started = self._under_way, 0
         ended, self._ended = self._ended, []
         told = self._not_before
         ask = Ask(
             self._holder, self._windows, self._concurrency, _micros(_LEASE), _micros(self._longest_call),
-            held=(self._under_way + self._leased) if self._windows else 0,
+            held=(self._under_way + self._in_hand) if self._windows else 0,
             seated=self._seats, want=want, need=need, urgency=self._line.urgency,
             ended=[_micros(asked_at - moment) for moment in ended],
-            pause=_micros(max(0.0, told - asked_at)) if self._pause_untold else 0,
+            pause=_micros(max(0.0, told - asked_at)) if self._pause_untold else 0, lookahead=_micros(self._renew),
         )  # fmt: skip
         try:
             answer = await self._accounts.settle(ask)
@@ -286,17 +313,25 @@ class Limiter:
         self._away = False
         self._pause_untold = self._not_before > told
         self._not_before = max(self._not_before, now + answer.pause / SECOND)
-        self._leased += answer.granted
+        self._take(answer, now)
         self._seats = answer.seats
         self._leased_until = asked_at + _LEASE
         self._report_at = now + self._renew
-        self._ask_at = now
+        wait = self._breath if self._coming else 0.0
         if answer.granted < want:
-            self._ask_at += (
-                self._renew if answer.again is None else min(_DOUBT, max(self._breath, answer.again / SECOND))
-            )
+            wait = self._renew if answer.again is None else min(_DOUBT, max(self._breath, answer.again / SECOND))
         elif answer.seats < need:
-            self._ask_at += self._renew
+            wait = self._renew
+        self._ask_at = now + wait
+
+    def _take(self, answer: Answer, now: float) -> None:
+        settled_at = now - answer.age / SECOND
+        for span, calls in answer.opening:
+            if span > 0:
+                self._coming.append((settled_at + span / SECOND, calls))
+            else:
+                self._leased += calls
+        self._coming.sort()
 
 
 def _micros(seconds: float) -> int:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
+from dataclasses import replace
 from uuid import uuid4
 
 import msgspec
 
 from libs.runtime.configuration.model import Connection
 from libs.runtime.database.pool import DATABASE_AWAY, Pool
-from libs.runtime.limits.budget import Answer, Ask, Budget, settle
+from libs.runtime.limits.budget import SECOND, Answer, Ask, Budget, settle
 from libs.runtime.limits.limiter import BudgetAway, Limiter
 from libs.runtime.settings import ProcessSettings
 
@@ -52,10 +54,11 @@ class SharedBudget:
             await self._pool.execute(_BEGIN, self._account, timeout=_STATEMENT)
             return None
         budget = msgspec.json.decode(row["state"], type=Budget)
+        read_at = time.monotonic()
         answer = settle(budget, ask, row["now"])
         state = msgspec.json.encode(budget).decode()
         written = await self._pool.fetchval(_WRITE, self._account, row["version"], state, timeout=_STATEMENT)
-        return answer if written else None
+        return replace(answer, age=int((time.monotonic() - read_at) * SECOND)) if written else None
 
 
 def shared_limiter(connection: Connection, pool: Pool, settings: ProcessSettings) -> Limiter:

@@ -1,4 +1,4 @@
-"""Making an object that several events need, once, whichever replicas have those events in hand."""
+"""What one replica does at a time: making an object that several events need, sending a batch under its key."""
 
 from __future__ import annotations
 
@@ -27,39 +27,39 @@ _TAKE = (
 _LET_GO = "delete from creation_lease where connection = $1 and target_key = $2 and holder = $3"
 
 
-class Creations:
-    """One at a time over all replicas of a connection, by target key."""
+class Exclusive:
+    """One at a time over all replicas of a connection, by name."""
 
     def __init__(self, pool: Pool, connection: str) -> None:
         self._pool, self._connection = pool, connection
 
     @asynccontextmanager
-    async def alone(self, target_key: str) -> AsyncIterator[None]:
-        """Wait until nobody else is at this object, and keep everybody away. A crash frees it after 30 seconds.
+    async def alone(self, name: str) -> AsyncIterator[None]:
+        """Wait until nobody else is at it, and keep everybody away. A crash frees it after 30 seconds.
 
         What was asked before entering is stale by then: whoever waited asks again.
         """
         holder = uuid4().hex
-        while not await self._take(target_key, holder):  # noqa: ASYNC110 - others are in other processes
+        while not await self._take(name, holder):  # noqa: ASYNC110 - others are in other processes
             await asyncio.sleep(_ASK_AGAIN * random.uniform(0.5, 1.0))  # noqa: S311 - spreads replicas apart
-        renewing = asyncio.create_task(self._renew(target_key, holder))
+        renewing = asyncio.create_task(self._renew(name, holder))
         try:
             yield
         finally:
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)
             try:
-                await self._pool.execute(_LET_GO, self._connection, target_key, holder)
+                await self._pool.execute(_LET_GO, self._connection, name, holder)
             except DATABASE_AWAY:
                 log.info("a lease is left to run out", connection=self._connection)
 
-    async def _take(self, target_key: str, holder: str) -> bool:
-        return bool(await self._pool.fetchval(_TAKE, self._connection, target_key, holder, _LEASE))
+    async def _take(self, name: str, holder: str) -> bool:
+        return bool(await self._pool.fetchval(_TAKE, self._connection, name, holder, _LEASE))
 
-    async def _renew(self, target_key: str, holder: str) -> None:
+    async def _renew(self, name: str, holder: str) -> None:
         while True:
             await asyncio.sleep(_LEASE / 3)
             try:
-                await self._take(target_key, holder)
+                await self._take(name, holder)
             except DATABASE_AWAY:
                 log.info("a lease cannot be renewed now", connection=self._connection)
