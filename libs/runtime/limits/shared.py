@@ -37,9 +37,10 @@ class SharedBudget:
 
     async def settle(self, ask: Ask) -> Answer:
         """Report and lease. Raises BudgetAway: then it is not known whether the report was taken in."""
+        asked_at = time.monotonic()
         try:
             for attempt in range(_TRIES):
-                answer = await self._attempt(ask)
+                answer = await self._attempt(ask, asked_at)
                 if answer is not None:
                     return answer
                 await asyncio.sleep(random.uniform(0, 0.002 * min(attempt + 1, 10)))  # noqa: S311 - spreads them apart
@@ -47,17 +48,21 @@ class SharedBudget:
             raise BudgetAway(type(error).__name__) from None
         raise BudgetAway("too many at once")
 
-    async def _attempt(self, ask: Ask) -> Answer | None:
+    async def _attempt(self, ask: Ask, asked_at: float) -> Answer | None:
         """None: somebody else was faster, or there is no row yet."""
-        row = await self._pool.fetchrow(_READ, self._account, timeout=_STATEMENT)
-        if row is None:
-            await self._pool.execute(_BEGIN, self._account, timeout=_STATEMENT)
-            return None
-        budget = msgspec.json.decode(row["state"], type=Budget)
-        read_at = time.monotonic()
-        answer = settle(budget, ask, row["now"])
-        state = msgspec.json.encode(budget).decode()
-        written = await self._pool.fetchval(_WRITE, self._account, row["version"], state, timeout=_STATEMENT)
+        async with self._pool.acquire() as database:
+            # The row's `now` is between these two moments, and what is told is as old as it is at the first of them.
+            sent_at = time.monotonic()
+            row = await database.fetchrow(_READ, self._account, timeout=_STATEMENT)
+            read_at = time.monotonic()
+            if row is None:
+                await database.execute(_BEGIN, self._account, timeout=_STATEMENT)
+                return None
+            budget = msgspec.json.decode(row["state"], type=Budget)
+            waited = int((sent_at - asked_at) * SECOND)
+            answer = settle(budget, replace(ask, ended=[age + waited for age in ask.ended]), row["now"])
+            state = msgspec.json.encode(budget).decode()
+            written = await database.fetchval(_WRITE, self._account, row["version"], state, timeout=_STATEMENT)
         return replace(answer, age=int((time.monotonic() - read_at) * SECOND)) if written else None
 
 
