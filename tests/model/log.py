@@ -183,12 +183,16 @@ class Group:
 
 
 class Consumer:
-    """One member. `cut_off`: its packets and the group's are lost, and it goes on as if nothing were."""
+    """One member.
+
+    `cut_off`: its packets and the group's are lost, and it goes on as if nothing were. `deaf`: it is a member like any
+    other, and no record ever reaches it.
+    """
 
     def __init__(self, kafka: Kafka, alive: Callable[[], bool], poll: Callable[[], float]) -> None:
         self._kafka, self._group, self._alive, self._poll = kafka, kafka.group, alive, poll
         self.number = self.generation = 0
-        self.cut_off = self.closed = False
+        self.cut_off = self.closed = self.deaf = False
         self.given: list[TopicPartition] = []
         self._positions: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
@@ -281,7 +285,7 @@ class Consumer:
 
     def _fetch(self, most: int) -> dict[TopicPartition, list[Message]]:
         batch: dict[TopicPartition, list[Message]] = {}
-        if self._kafka.away or self.cut_off:
+        if self._kafka.away or self.cut_off or self.deaf:
             return batch
         waiting = [tp for tp in sorted(self._positions) if tp not in self._paused]
         self._kafka.random.shuffle(waiting)
@@ -337,6 +341,11 @@ class Consumer:
         """The first record at or after each time (milliseconds), None where there is none."""
         self._reach()
         return {tp: next((m for m in self._held(tp) if m.timestamp >= since), None) for tp, since in times.items()}
+
+    async def position(self, tp: TopicPartition) -> int:
+        """The offset of the next record; what was deleted is passed over."""
+        self._check([tp])
+        return max(self._positions[tp], self._kafka.partitions[tp].start)
 
     async def end_offsets(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """The offset after the last record of each."""

@@ -83,6 +83,23 @@ def test_what_was_set_aside_is_not_gone_on_with_in_hand(begin: Begin) -> None:
     assert check_end(world) == {"delivered": 1}
 
 
+def test_a_client_that_fell_silent_is_replaced(begin: Begin) -> None:
+    """It is a member of the group, its heartbeats are heard, and no record reaches it: the engine joins anew."""
+    world = begin("native")
+    replica = world.start()
+    world.publish(sale(0))
+    world.advance(40)
+    assert len(world.vendor.effects) == 2
+    replica.consumers[-1].deaf = True
+    for number in range(1, 5):
+        world.publish(sale(number))
+    world.advance(100)
+    assert len(replica.consumers) == 2
+    check(world)
+    heal(world, Operator(world))
+    assert check_end(world) == {"delivered": 5}
+
+
 def test_stops_while_a_rebalance_does_not_end(begin: Begin) -> None:
     """The group waits for a member that is not heard of, and a poll for the group: told to stop, an engine ends."""
     world = begin("native")

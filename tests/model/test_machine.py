@@ -175,6 +175,13 @@ class Machine(RuleBasedStateMachine):
         """It is heard of again."""
         self.world.join_again(self._one(luck))
 
+    @rule(luck=st.integers(0, 5))
+    @precondition(lambda self: self.world.replicas)
+    def deafen(self, luck: int) -> None:
+        """A replica's client falls silent: a fault of its own that no error tells of."""
+        for consumer in self._one(luck).consumers:
+            consumer.deaf = True
+
     @rule()
     def rebalance(self) -> None:
         """The group is made anew."""

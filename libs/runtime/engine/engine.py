@@ -37,6 +37,7 @@ from libs.runtime.engine.remotes import Remotes
 from libs.runtime.engine.rules import Rules
 from libs.runtime.engine.spilling import note_what_must_spill
 from libs.runtime.http.client import VendorClient
+from libs.runtime.kafka.hearing import LOOK_EVERY, Hearing
 from libs.runtime.kafka.reader import open_consumer
 from libs.runtime.kafka.records import Partition
 from libs.runtime.kafka.retention import retention_ms
@@ -53,8 +54,6 @@ _COMMIT_EVERY = 1.0  # seconds
 _POLL_MS = 200
 # During a rebalance a poll waits for its end, however long that takes; so often we look whether to stop. In seconds.
 _LONGEST_POLL = 5.0
-# While nothing is delivered: how often it is looked whether Kafka is about to delete what waits; seconds.
-_GUARD_EVERY = 30.0
 # With events in hand, no pause in force and nothing finished for that long, the process is not alive; seconds.
 _STUCK_AFTER = 300.0
 
@@ -95,6 +94,7 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
         # Liveness is progress: a loop that goes round while nothing is ever finished is not alive.
         self.deliveries = Progress(f"deliveries.{connection.id}", stalled_after=_STUCK_AFTER)
         self._owned: dict[Partition, Owned] = {}
+        self._hearing, self._deaf = Hearing(), False
         self._seen_finished = 0
         self._ledger = Ledger(pool, connection.id, lease=settings.lease_seconds)
         self._drain_seconds = min(20.0, settings.http_timeout_seconds)
@@ -120,7 +120,7 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
         loops = [asyncio.create_task(self._deliverer.settlements.run())]
         loops += [asyncio.create_task(loop) for loop in (self._circuit.run(), self._circuit.watch_operator())]
         loops += [asyncio.create_task(self._dispatcher.redrive(lambda: list(self._owned.values())))]
-        loops += [asyncio.create_task(self._guard_retention()), *caller.loops()]
+        loops += [asyncio.create_task(self._guard()), *caller.loops()]
         try:
             while not stopping.is_set():
                 try:
@@ -207,17 +207,20 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _consume(self, stopping: asyncio.Event) -> None:
         consumer = self._world.consumer(self._settings.kafka, consumer_group(self.connection.id))
         await consumer.start()
-        self._consumer, self._dispatcher.admitting = consumer, True
+        self._consumer, self._dispatcher.admitting, self._deaf = consumer, True, False
+        self._hearing.heard()
         try:
             consumer.subscribe(consumed_topics(self.connection), listener=self)
             last_commit = time.monotonic()
-            while not stopping.is_set() and not self._fenced_without_a_rebalance():
+            while not stopping.is_set() and not self._deaf and not self._fenced_without_a_rebalance():
                 self._hold_back(consumer)
                 batch = {}
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_LONGEST_POLL):
                         batch = await consumer.getmany(timeout_ms=_POLL_MS, max_records=BATCH)
                 self.progress.alive()
+                if batch:
+                    self._hearing.heard()
                 for tp, messages in batch.items():
                     self._admit(tp, messages)
                 self._dispatcher.go_on()
@@ -246,6 +249,7 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
             try:
                 if wanted and tp not in paused:
                     consumer.pause(tp)
+                    self._hearing.held_back(tp)
                 elif not wanted and tp in paused:
                     consumer.resume(tp)
             except IllegalStateError:
@@ -282,18 +286,30 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
             self._dispatcher.add(item)
         owned.read_to = messages[-1].offset + 1
 
-    # Retention --------------------------------------------------------------------------------------------------
+    # What must not go unnoticed ---------------------------------------------------------------------------------
 
-    async def _guard_retention(self) -> None:
-        """While nothing is delivered: move what Kafka would delete before long to rows of the ledger."""
+    async def _guard(self) -> None:
+        """While nothing is delivered, move what Kafka would delete to rows; else see that what waits is read."""
         while True:
-            await asyncio.sleep(_GUARD_EVERY)
-            if self._circuit.closed or not self._dispatcher.admitting:
+            await asyncio.sleep(LOOK_EVERY)
+            if not self._dispatcher.admitting:
+                self._hearing.heard()
                 continue
             try:
-                await self.spill()
+                if self._circuit.closed:
+                    await self._listen()
+                else:
+                    await self.spill()
             except (KafkaError, OSError, IllegalStateError) as error:
-                log.warning("retention cannot be looked at", connection=self.connection.id, error=type(error).__name__)
+                self._hearing.heard()
+                log.warning("kafka cannot be asked", connection=self.connection.id, error=type(error).__name__)
+
+    async def _listen(self) -> None:
+        paused = self._consumer.paused()
+        owned = (TopicPartition(each.topic, each.number) for each in self._owned)
+        if await self._hearing.gone(self._consumer, [tp for tp in owned if tp not in paused]):
+            log.error("records wait and none comes: joining the group anew", connection=self.connection.id)
+            self._deaf = True
 
     async def spill(self) -> None:
         """Look now which records of a paused connection are about to be deleted, and let them be moved."""

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
+from libs.runtime.kafka.hearing import LOOK_EVERY, Hearing
 from libs.runtime.kafka.records import Partition, Record
 from libs.runtime.settings import KafkaSettings
 from libs.runtime.telemetry.progress import Progress
@@ -83,11 +84,18 @@ class BatchReader:
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
         failures = 0
+        hearing, looked_at = Hearing(), time.monotonic()
         while not self._stopping.is_set():
             batch = await consumer.getmany(timeout_ms=200, max_records=self._max_records)
             self._progress.alive()
             if not batch:
+                if time.monotonic() - looked_at >= LOOK_EVERY:
+                    looked_at = time.monotonic()
+                    if await hearing.gone(consumer, list(consumer.assignment())):
+                        log.error("records wait and none comes: joining the group anew", group=self._group)
+                        return
                 continue
+            hearing.heard()
             records = [
                 Record(Partition(tp.topic, tp.partition), m.offset, m.key, m.value, tuple(m.headers), m.timestamp)
                 for tp, messages in batch.items()
