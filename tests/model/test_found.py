@@ -83,6 +83,23 @@ def test_what_was_set_aside_is_not_gone_on_with_in_hand(begin: Begin) -> None:
     assert check_end(world) == {"delivered": 1}
 
 
+def test_an_outage_met_on_asking_again_leaves_the_question_open(begin: Begin) -> None:
+    """A batch had its effect and its answer was garbage; sent again it draws a 503, which says nothing of the first."""
+    world = begin("keyed")
+    world.start()
+    world.advance(10)
+    world.publish(customer("ana", 1))
+    world.publish(customer("ben", 1))
+    while not world.vendor.effects:
+        world.advance(0.001)
+        world.vendor.answers_lost = True
+    world.vendor.answers_lost = False
+    world.vendor.weather = "unavailable"
+    world.advance(60)
+    heal(world, Operator(world))
+    assert check_end(world) == {"delivered": 2}
+
+
 def test_a_client_that_fell_silent_is_replaced(begin: Begin) -> None:
     """It is a member of the group, its heartbeats are heard, and no record reaches it: the engine joins anew."""
     world = begin("native")

@@ -60,6 +60,7 @@ class Vendor:
     complaints: list[str] = field(default_factory=list)
     calls: int = 0
     most_at_once: int = 0  # writes in one call
+    answers_lost: bool = False  # what is done is done, and nobody hears of it
     _arrivals: list[float] = field(default_factory=list)
     _under_way: int = 0
     _keys_under_way: dict[str, str] = field(default_factory=dict)
@@ -120,6 +121,8 @@ class Vendor:
             if refused and not ("items" in body and refused in _EACH_BY_ITSELF):
                 return Response(refused)
         response = self._do(request, body)
+        if self.answers_lost and request.method != "GET":
+            raise NoAnswer("connection lost")
         if weather in ("broken", "silent", "garbage") and luck < 0.6:
             return self._fail()
         return response

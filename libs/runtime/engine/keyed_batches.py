@@ -29,6 +29,9 @@ from libs.runtime.engine.sending import Call, Nothing, Sender
 from libs.runtime.engine.target_locks import TargetLocks
 from libs.runtime.limits import Urgency
 
+# The vendor knew the call for new, and would not do it: it had no effect, and neither had an earlier one.
+_REFUSED = (Invalid, Conflict, MissingDependency)
+
 
 def with_key(request: Request, native: Idempotency, key: str) -> Request:
     """The request with the vendor's idempotency key where the vendor wants it."""
@@ -93,7 +96,7 @@ class KeyedBatchCalls(BatchCalls):
             return with_key(self.join(members), self._native, composition.key)
 
         response = await self._sender.send_composed(compose, reads=False, urgency=urgency)
-        outcome = await self._outcome(composition.key, members, response)
+        outcome = await self._outcome(composition.key, members, response, again=True)
         if isinstance(outcome, list):
             return {member.key: verdict for member, verdict in zip(members, outcome, strict=True)}
         return {} if _because_of_one(outcome, members) else {member.key: outcome for member in members}
@@ -138,9 +141,12 @@ class KeyedBatchCalls(BatchCalls):
         return None if _because_of_one(outcome, members) else dict.fromkeys(members, outcome)
 
     async def _outcome(
-        self, key: str, members: Sequence[Member], response: Response | Verdict
+        self, key: str, members: Sequence[Member], response: Response | Verdict, *, again: bool = False
     ) -> list[Verdict] | Verdict:
-        """One verdict each or one on the whole; what is certain is written down before anybody is told."""
+        """One verdict each or one on the whole; what is certain is written down before anybody is told.
+
+        That a call sent `again` did not get through (an outage, no leave) says nothing of the one before it.
+        """
         if isinstance(response, Response):
             split = self.split(members, response)
             if split is not None:
@@ -150,11 +156,12 @@ class KeyedBatchCalls(BatchCalls):
             whole = self.judge_whole(members, response)
         else:
             whole = response
-        if not isinstance(whole, UnknownOutcome | Retry):
+        open_still = not isinstance(whole, _REFUSED) if again else isinstance(whole, UnknownOutcome | Retry)
+        if not open_still:
             await self._compositions.close(key)
         return self._sender.count(whole)
 
 
 def _because_of_one(outcome: Verdict, members: Sequence[Member]) -> bool:
     """Whether a refusal of the whole may be the fault of a single step."""
-    return isinstance(outcome, Invalid | Conflict | MissingDependency) and len(members) > 1
+    return isinstance(outcome, _REFUSED) and len(members) > 1
