@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ from deploy.local import Endpoints
 from tests.conftest import _create
 from tests.model.flavours import Flavour
 from tests.model.world import Begin, ModelWorld, Stage
+
+_worlds = itertools.count(1)  # all runs of a session share a database
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +37,7 @@ def begin(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Begin]:
 
     def beginning(flavour: Flavour) -> ModelWorld:
         name = request.node.name.removeprefix("test_").replace("_", "-")[:26].rstrip("-")
-        worlds.append(ModelWorld(stage, f"{flavour}-{name}-{len(worlds)}", flavour, seed=1))
+        worlds.append(ModelWorld(stage, f"{flavour}-{name}-{next(_worlds)}", flavour, seed=1))
         return worlds[-1]
 
     yield beginning

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from libs.canonical.event import sale_amended
+import pytest
+
+from libs.canonical.event import AnyEvent, sale_amended
 from tests.model.healing import heal
 from tests.model.operator import Operator
 from tests.model.promises import check, check_end
 from tests.model.world import Begin
-from tests.system.sales import customer, sale
+from tests.system.sales import customer, refund, sale
 
 
 def test_stops_while_the_database_is_away(begin: Begin) -> None:
@@ -96,6 +98,43 @@ def test_an_outage_met_on_asking_again_leaves_the_question_open(begin: Begin) ->
     world.vendor.answers_lost = False
     world.vendor.weather = "unavailable"
     world.advance(60)
+    heal(world, Operator(world))
+    assert check_end(world) == {"delivered": 2}
+
+
+@pytest.mark.parametrize("event", [sale(0), refund(0)], ids=["shared article", "document of its own"])
+def test_a_call_that_is_out_is_over_before_anybody_asks(begin: Begin, event: AnyEvent) -> None:
+    """The partition moves on while the vendor works on a write, and the drain does not wait that long.
+
+    Whoever has it next would ask, hear that nothing is there yet, and write it a second time.
+    """
+    world = begin("lookup")
+    world.start()
+    world.advance(10)
+    world.vendor.write_takes = 14
+    world.publish(event)
+    while not world.vendor.writes:
+        world.advance(0.01)
+    world.start()
+    world.advance(60)
+    world.vendor.write_takes = None
+    heal(world, Operator(world))
+    assert check_end(world) == {"delivered": 1}
+
+
+def test_an_article_is_not_made_while_another_event_s_call_for_it_is_out(begin: Begin) -> None:
+    """Two sales need it; the first is stopped while the vendor makes it, and the second waits until that is over."""
+    world = begin("lookup")
+    world.start()
+    world.advance(10)
+    world.vendor.write_takes = 14
+    world.publish(sale(0))
+    while not world.vendor.writes:
+        world.advance(0.01)
+    world.publish(sale(7))
+    world.start()
+    world.advance(60)
+    world.vendor.write_takes = None
     heal(world, Operator(world))
     assert check_end(world) == {"delivered": 2}
 

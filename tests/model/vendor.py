@@ -59,8 +59,10 @@ class Vendor:
     effects: list[Effect] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     calls: int = 0
+    writes: int = 0
     most_at_once: int = 0  # writes in one call
     answers_lost: bool = False  # what is done is done, and nobody hears of it
+    write_takes: float | None = None  # seconds until a write has its effect; None: as the weather has it
     _arrivals: list[float] = field(default_factory=list)
     _under_way: int = 0
     _keys_under_way: dict[str, str] = field(default_factory=dict)
@@ -77,6 +79,7 @@ class Vendor:
             await asyncio.sleep(self.random.uniform(0, 1))
             raise NotSent("connection refused")
         self._count()
+        self.writes += request.method != "GET"
         self._under_way += 1
         if self._under_way > self.limits.concurrency:
             self.complaints.append(f"{self._under_way} calls at once")
@@ -89,7 +92,8 @@ class Vendor:
                 self.complaints.append(f"two writes at once for {key}: {self._keys_under_way[key]} and {event}")
             self._keys_under_way[key] = event
         try:
-            await asyncio.sleep(self.random.uniform(0.01, _LONGEST if self.weather == "slow" else 0.3))
+            takes = self.random.uniform(0.01, _LONGEST if self.weather == "slow" else 0.3)
+            await asyncio.sleep(takes if self.write_takes is None or request.method == "GET" else self.write_takes)
             response = self._react(request, body)
         finally:
             self._under_way -= 1

@@ -131,7 +131,13 @@ class Attempts:
         key = idempotency_key(self._connection, owner, step.name, work.generation)
         trace_id = digest(owner, step.name) if step.batch else ""
         call = Call(ready, trace_id, work.urgency, partial(self._cover, work), work.leaving)
-        verdict = await self._caller.perform(call, key)
+        try:
+            verdict = await self._caller.perform(call, key)
+        except Exception:
+            work.on_the_wire = False
+            raise
+        # Who is stopped while it waits leaves it set: the vendor may do then what nobody hears of.
+        work.on_the_wire = False
         if not isinstance(verdict, UnknownOutcome):
             work.called = False
         if isinstance(verdict, Conflict) and step.lookup is not None:

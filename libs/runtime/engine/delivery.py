@@ -71,6 +71,7 @@ class Deliverer:
         self._ledger, self._planner, self._remotes = parts.ledger, parts.planner, parts.remotes
         self._attempts, self._circuit, self._dead_letters = parts.attempts, parts.circuit, parts.dead_letters
         self.brake = Brake()
+        self.under_way: set[Work] = set()
         self.settlements: Batcher[Settlement, Exception | None] = Batcher(
             self._settle_together, size=500, linger=_GATHER
         )
@@ -84,6 +85,13 @@ class Deliverer:
 
         When it raises what the database raises while it is away, it may be called again with the same work.
         """
+        self.under_way.add(work)
+        try:
+            await self._traced(work)
+        finally:
+            self.under_way.discard(work)
+
+    async def _traced(self, work: Work) -> None:
         if not exporting():
             await self._carry_out(work)
             return

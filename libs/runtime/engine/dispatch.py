@@ -94,7 +94,6 @@ class Dispatcher:
         self._database_is_away = database_is_away
         self._ready: deque[Item] = deque()
         self._batches: set[asyncio.Task[None]] = set()
-        self._works: set[Work] = set()
         self._going_on = False
         self.admitting = True
 
@@ -250,11 +249,7 @@ class Dispatcher:
     async def _deal_with(self, item: Item, outcome: Outcome | Redrive) -> Outcome | Redrive:
         match outcome:
             case Work():
-                self._works.add(outcome)
-                try:
-                    await self._deliverer.send(outcome)
-                finally:
-                    self._works.discard(outcome)
+                await self._deliverer.send(outcome)
             case Redrive(row):
                 await self._deliverer.redrive(item, row)
             case HeldElsewhere(until):
@@ -347,7 +342,10 @@ class Dispatcher:
     # The end ----------------------------------------------------------------------------------------------------
 
     async def drain(self, going: Sequence[Owned], seconds: float) -> None:
-        """Let what is in flight end; what does not end in time is stopped, and its claims are given back."""
+        """Let what is in flight end; what does not end in time is stopped, and its claims are given back.
+
+        Not those whose call is out: the vendor may still do it, so nobody asks or sends before the lease is over.
+        """
         deadline = time.monotonic() + seconds
         while doing := {*self._batches, *(task for owned in going for task in owned.tasks)}:
             # A batch that ends leaves single events to be sent, so it is looked again.
@@ -356,13 +354,18 @@ class Dispatcher:
             await asyncio.wait(doing, timeout=left)
         else:
             return
-        works = [work for work in self._works if work.item.owned in going]
+        works = [work for work in self._deliverer.under_way if work.item.owned in going]
         for task in doing:
             task.cancel()
         _, running = await asyncio.wait(doing, timeout=2)
         if running:
             return  # still not at rest: the leases protect what they may be doing
         for owned in going:
-            untouched = [work.event.id for work in works if work.item.owned is owned and work.untouched]
+            here = [work for work in works if work.item.owned is owned]
             with contextlib.suppress(*DATABASE_AWAY):
-                await self._ledger.release(owned.partition, owned.epoch, untouched)
+                await self._ledger.release(
+                    owned.partition,
+                    owned.epoch,
+                    untouched=[work.event.id for work in here if work.untouched],
+                    on_the_wire=[work.event.id for work in here if work.on_the_wire],
+                )

@@ -37,21 +37,30 @@ class Exclusive:
     async def alone(self, name: str) -> AsyncIterator[None]:
         """Wait until nobody else is at it, and keep everybody away. A crash frees it after 30 seconds.
 
-        What was asked before entering is stale by then: whoever waited asks again.
+        So does being cancelled inside: a call may be out, and must be over before the next one asks what there is. What
+        was asked before entering is stale by then: whoever waited asks again.
         """
         holder = uuid4().hex
         while not await self._take(name, holder):  # noqa: ASYNC110 - others are in other processes
             await asyncio.sleep(_ASK_AGAIN * random.uniform(0.5, 1.0))  # noqa: S311 - spreads replicas apart
         renewing = asyncio.create_task(self._renew(name, holder))
+        let_go = True
         try:
             yield
+        except asyncio.CancelledError:
+            let_go = False
+            raise
         finally:
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)
-            try:
-                await self._pool.execute(_LET_GO, self._connection, name, holder)
-            except DATABASE_AWAY:
-                log.info("a lease is left to run out", connection=self._connection)
+            if let_go:
+                await self._let_go(name, holder)
+
+    async def _let_go(self, name: str, holder: str) -> None:
+        try:
+            await self._pool.execute(_LET_GO, self._connection, name, holder)
+        except DATABASE_AWAY:
+            log.info("a lease is left to run out", connection=self._connection)
 
     async def _take(self, name: str, holder: str) -> bool:
         return bool(await self._pool.fetchval(_TAKE, self._connection, name, holder, _LEASE))

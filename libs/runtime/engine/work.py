@@ -27,7 +27,8 @@ class Work:
     """An event while its steps are carried out.
 
     `doubtful`: a write of an earlier run may have had its effect. `forgotten`: so may any of them, so long ago that the
-    ledger has forgotten it. `called`: a write went out in this run. `leased_at`: when its claim was last held, in
+    ledger has forgotten it. `called`: a write went out in this run. `on_the_wire`: one is out, and its answer is still
+    waited for. `leased_at`: when its claim was last held, in
     monotonic seconds. `placeholders`: the plan names remote ids that are filled in when a step is sent. `ending`: what
     became of it; nothing more is sent then, even if it is not known yet whether the database has taken that.
     """
@@ -47,6 +48,7 @@ class Work:
     doubtful: bool = False
     forgotten: bool = False
     called: bool = False
+    on_the_wire: bool = False
     same_plan: bool = True
     remote_id: str | None = None
     ending: Settlement | None = None
@@ -77,7 +79,7 @@ class Work:
 
     def leaving(self) -> None:
         """A write goes out: until its answer is here, it may have had its effect."""
-        self.called = True
+        self.called = self.on_the_wire = True
 
     def resume(self, row: Row) -> None:
         """Go on where an earlier run stopped: done steps are skipped, an open outcome is resolved first."""

@@ -47,18 +47,20 @@ class Ledger:
         )  # fmt: skip
         return int(epoch)
 
-    async def release(self, partition: Partition, epoch: int, untouched: Sequence[str] = ()) -> None:
+    async def release(
+        self, partition: Partition, epoch: int, untouched: Sequence[str] = (), on_the_wire: Sequence[str] = ()
+    ) -> None:
         """Give back the claims of an epoch whose work has been stopped: nobody need wait for their leases to end.
 
         They stay claims with an open outcome, which whoever takes them over resolves; but for the `untouched` events
-        it is certain that nothing was sent.
+        it is certain that nothing was sent. Those `on_the_wire` keep their leases, which outlast the call.
         """
         await self._pool.execute(
             "update delivery set lease_until = now(), "
             "sent_at = case when event_id = any($5) then null else sent_at end "
             "where connection = $1 and state in ('claimed', 'parked') "
-            "and topic = $2 and partition = $3 and epoch = $4 and lease_until > now()",
-            self._connection, partition.topic, partition.number, epoch, list(untouched),
+            "and topic = $2 and partition = $3 and epoch = $4 and lease_until > now() and event_id <> all($6)",
+            self._connection, partition.topic, partition.number, epoch, list(untouched), list(on_the_wire),
         )  # fmt: skip
 
     async def locked_keys(self, partition: Partition) -> set[str]:
