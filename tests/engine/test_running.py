@@ -190,10 +190,7 @@ async def test_a_dead_letter_topic_that_refuses_pauses_its_partition_only(stage:
 
 
 async def test_claims_that_were_never_sent_are_given_back_as_such(stage: Stage) -> None:
-    """Told to stop while calls hang: only what was on the wire has an open outcome, the rest is simply sent later.
-
-    And only that keeps its lease, since the vendor may still be at it.
-    """
+    """Told to stop while calls hang: only what was on the wire has an open outcome, the rest is simply sent later."""
     hanging = asyncio.Event()
 
     async def hang(_request: Request) -> Response:
@@ -208,7 +205,7 @@ async def test_claims_that_were_never_sent_are_given_back_as_such(stage: Stage) 
     rows = await stage.whole.pool.fetch(
         "select sent_at, lease_until <= now() as free from delivery where connection = $1", NAME
     )
-    assert [row["free"] for row in rows] == [row["sent_at"] is None for row in rows]
+    assert all(row["free"] for row in rows), "the drain lasted as long as a call can: nobody has to wait for leases"
     assert sum(row["sent_at"] is not None for row in rows) == 2
     stage.vendor.answer = None
     async with stage.engine():

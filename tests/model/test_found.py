@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from libs.canonical.event import AnyEvent, sale_amended
+from tests.model.flavours import FLAVOURS, Flavour
 from tests.model.healing import heal
 from tests.model.operator import Operator
 from tests.model.promises import check, check_end
@@ -137,6 +138,26 @@ def test_an_article_is_not_made_while_another_event_s_call_for_it_is_out(begin: 
     world.vendor.write_takes = None
     heal(world, Operator(world))
     assert check_end(world) == {"delivered": 2}
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_a_connection_that_is_cut_does_not_end_the_call(begin: Begin, flavour: Flavour) -> None:
+    """Connections break again and again, and what was sent has its effect up to a quarter of a minute later."""
+    world = begin(flavour)
+    world.start()
+    world.advance(10)
+    world.vendor.weather = "cut"
+    for number in range(6):
+        world.publish(sale(number))
+        world.publish(refund(number))
+        world.publish(customer("ana", number + 1))
+    if flavour == "journal":
+        world.close_day()
+    world.advance(120)
+    check(world)
+    heal(world, Operator(world))
+    ends = check_end(world)
+    assert ends["delivered"] + ends["superseded"] == len(world.events)
 
 
 def test_a_client_that_fell_silent_is_replaced(begin: Begin) -> None:

@@ -38,7 +38,8 @@ _STEPS = 40
 _MOST_REPLICAS = 3
 _LIMITED = Limits(windows=(Window(calls=10, seconds=5), Window(calls=60, seconds=60)), concurrency=4)
 _WEATHERS: tuple[Weather, ...] = (
-    "fair", "away", "unavailable", "broken", "silent", "slow", "garbage", "throttling", "expired", "unauthorised",
+    "fair", "away", "unavailable", "broken", "silent", "slow", "cut", "garbage", "throttling", "expired",
+    "unauthorised",
 )  # fmt: skip
 _CURSES: tuple[Curse, ...] = ("poison", "forbidden", "conflict", "missing", "sick")
 _runs = itertools.count(1)

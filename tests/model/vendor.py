@@ -7,6 +7,7 @@ for one order key, more calls than it allows.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections import defaultdict
 from collections.abc import Callable
@@ -22,13 +23,14 @@ from tests.model.clock import Clock, VirtualLoop
 from tests.model.flavours import KEY_HEADER, Flavour
 
 Weather = Literal[
-    "fair", "away", "unavailable", "broken", "silent", "slow", "garbage", "throttling", "expired", "unauthorised"
+    "fair", "away", "unavailable", "broken", "silent", "slow", "cut", "garbage", "throttling", "expired", "unauthorised"
 ]  # fmt: skip
 Curse = Literal["poison", "forbidden", "conflict", "missing", "sick"]
 _CURSED = {"poison": 400, "forbidden": 403, "conflict": 409, "missing": 424, "sick": 500}
 # Of several writes in one call these are refused one by one; for any other all of them are.
 _EACH_BY_ITSELF = (409, 424)
 _REFUSED: dict[Weather, int] = {"unavailable": 503, "expired": 401, "unauthorised": 401}
+_KEYED: tuple[Flavour, ...] = ("native", "keyed", "journal")
 # An effect comes within these seconds after a call came in, whatever becomes of the answer.
 _LONGEST = 15.0
 
@@ -86,22 +88,44 @@ class Vendor:
         body = request.json or {}
         writes = [write for write in _writes(body) if "key" in write]
         self.most_at_once = max(self.most_at_once, len(writes))
-        for write in writes:
-            key, event = write["key"], write["event"]
-            if key in self._keys_under_way:
-                self.complaints.append(f"two writes at once for {key}: {self._keys_under_way[key]} and {event}")
-            self._keys_under_way[key] = event
+        if self.weather == "cut" and request.method != "GET" and self.random.random() < 0.5:
+            self._under_way -= 1
+            self.loop.create_task(self._late(request, writes), context=Context())
+            await asyncio.sleep(0.05)
+            raise NoAnswer("connection reset")
+        self._begin(writes)
         try:
             takes = self.random.uniform(0.01, _LONGEST if self.weather == "slow" else 0.3)
             await asyncio.sleep(takes if self.write_takes is None or request.method == "GET" else self.write_takes)
             response = self._react(request, body)
         finally:
             self._under_way -= 1
-            for write in writes:
-                self._keys_under_way.pop(write["key"], None)
+            self._end(writes)
         if self.weather == "slow":
             await asyncio.sleep(self.random.uniform(0, 2 * _LONGEST))
         return response
+
+    async def _late(self, request: Request, writes: list[dict[str, Any]]) -> None:
+        """The connection is gone, and the call goes on."""
+        own_key = self.flavour in _KEYED  # then a second one beside it is harmless
+        if not own_key:
+            self._begin(writes)
+        await asyncio.sleep(self.random.uniform(0.01, _LONGEST))
+        with contextlib.suppress(NoAnswer):
+            self._react(request, request.json)
+        if not own_key:
+            self._end(writes)
+
+    def _begin(self, writes: list[dict[str, Any]]) -> None:
+        for write in writes:
+            key, event = write["key"], write["event"]
+            if key in self._keys_under_way:
+                self.complaints.append(f"two writes at once for {key}: {self._keys_under_way[key]} and {event}")
+            self._keys_under_way[key] = event
+
+    def _end(self, writes: list[dict[str, Any]]) -> None:
+        for write in writes:
+            self._keys_under_way.pop(write["key"], None)
 
     def _count(self) -> None:
         self.calls += 1
@@ -154,7 +178,7 @@ class Vendor:
             if body["sku"] in self._items:
                 self.complaints.append(f"article {body['sku']} made twice")
             return _json(id=self._items.setdefault(body["sku"], f"item-{len(self._items)}"))
-        if self.flavour in ("native", "keyed", "journal"):
+        if self.flavour in _KEYED:
             return self._once_per_key(request.headers.get(KEY_HEADER, ""), body)
         return self._write(body)
 

@@ -42,7 +42,7 @@ class Spilled:
 class Attempts:
     """Carries out single steps of one connection's events. `upserts`: the target's writes may simply be repeated.
 
-    Without `leases` claims are not renewed.
+    `longest_call`: seconds after which a call without an answer is over. Without `leases` claims are not renewed.
     """
 
     def __init__(
@@ -54,10 +54,12 @@ class Attempts:
         circuit: Circuit,
         remotes: Remotes,
         upserts: bool,
+        longest_call: float = 0.0,
         leases: Leases | None = None,
     ) -> None:
         self._connection, self._caller, self._client = connection, caller, client
         self._circuit, self._remotes, self._upserts, self._leases = circuit, remotes, upserts, leases
+        self._longest_call = longest_call
 
     async def until_answered(self, work: Work, step: Step, reads: tuple[Step, ...] = ()) -> Verdict | Spilled:
         """Try a step until its answer is about the event itself: an outage, a limit or an expired token is not.
@@ -66,6 +68,9 @@ class Attempts:
         """
         tries, renewed, item = 0, False, work.item
         while True:
+            if work.over_in and not self._has_own_key(work, step):
+                # No answer came: the vendor may be at it. To ask or write before that is over proves and helps nothing.
+                await asyncio.sleep(work.over_in)
             if not await self._circuit.enter(lambda: item.owned.must_spill(item)):
                 return Spilled()
             try:
@@ -130,14 +135,11 @@ class Attempts:
                     return found
         key = idempotency_key(self._connection, owner, step.name, work.generation)
         trace_id = digest(owner, step.name) if step.batch else ""
-        call = Call(ready, trace_id, work.urgency, partial(self._cover, work), work.leaving)
-        try:
-            verdict = await self._caller.perform(call, key)
-        except Exception:
-            work.on_the_wire = False
-            raise
-        # Who is stopped while it waits leaves it set: the vendor may do then what nobody hears of.
-        work.on_the_wire = False
+        call = Call(
+            ready, trace_id, work.urgency, partial(self._cover, work),
+            partial(work.leaving, self._longest_call), work.answered,
+        )  # fmt: skip
+        verdict = await self._caller.perform(call, key)
         if not isinstance(verdict, UnknownOutcome):
             work.called = False
         if isinstance(verdict, Conflict) and step.lookup is not None:
@@ -149,15 +151,20 @@ class Attempts:
         if self._leases is not None:
             await self._leases.cover(work)
 
+    def _has_own_key(self, work: Work, step: Step) -> bool:
+        """Whether the vendor still knows the key under which the step went out, and so does it once."""
+        native = self._caller.native
+        if not (native and step.native_key and work.same_plan) or work.forgotten:
+            return False
+        age = (datetime.now(UTC) - (work.sent_at or datetime.now(UTC))).total_seconds()
+        return age < (native.horizon_seconds or 0)
+
     async def _resolve(self, work: Work, step: Step) -> Verdict | None:
         """None: it is safe to send (again). Else what was found out, or why it cannot be known."""
-        native = self._caller.native
         count = UNKNOWN_OUTCOMES.labels
-        if native and step.native_key and work.same_plan and not work.forgotten:
-            age = (datetime.now(UTC) - (work.sent_at or datetime.now(UTC))).total_seconds()
-            if age < (native.horizon_seconds or 0):
-                count(self._connection, "native").inc()
-                return None
+        if self._has_own_key(work, step):
+            count(self._connection, "native").inc()
+            return None
         if self._upserts:
             count(self._connection, "upsert").inc()
             return None

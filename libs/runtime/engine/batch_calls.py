@@ -112,6 +112,7 @@ class BatchCalls:
             return {**dict.fromkeys(members, NOT_WAITED_FOR), **refused}
         except ConnectorFailed as failure:
             return self._failed(members, failure.error)
+        self.note_answer(sent, response)
         return {**dict.fromkeys(members, NOT_WAITED_FOR), **refused, **await self._read(sent, response)}
 
     async def still_to_send(self, members: Sequence[Member], refused: dict[Member, Result]) -> list[Member]:
@@ -137,6 +138,12 @@ class BatchCalls:
             return self._batching.join(self._name, *_steps_and_ids(members))
         except Exception as error:
             raise ConnectorFailed(error) from error
+
+    def note_answer(self, members: Sequence[Member], response: Response | Verdict) -> None:
+        """With an answer, or without having gone out, nothing of them is under way any more."""
+        if not isinstance(response, UnknownOutcome):
+            for member in members:
+                member.call.answered()
 
     def split(self, members: Sequence[Member], response: Response) -> Sequence[Verdict] | None:
         """One verdict each, or None when the answer is about the call as a whole. Raises ConnectorFailed."""

@@ -26,7 +26,7 @@ from libs.connectors.contract.target import (
 from libs.runtime.database.pool import Pool
 from libs.runtime.engine.batch_calls import BatchCalls
 from libs.runtime.engine.compositions import Compositions
-from libs.runtime.engine.exclusive import Exclusive
+from libs.runtime.engine.exclusive import Exclusive, Turn
 from libs.runtime.engine.keyed_batches import KeyedBatchCalls, with_key
 from libs.runtime.engine.sending import Call, Sender
 from libs.runtime.engine.target_locks import TargetLocks
@@ -117,9 +117,13 @@ class Caller:
         async with self._locks.hold([step.target_key]):
             if not (step.shared and step.ask_first and step.lookup) or step.reads:
                 return await self._send(call, request)
-            async with self._exclusive.alone(step.target_key) if self._exclusive else nullcontext():
+            async with self._exclusive.alone(step.target_key) if self._exclusive else nullcontext(Turn()) as turn:
                 found = await self.look_up(step, call.urgency)
-                return await self._send(call, request) if found is None else found
+                if found is not None:
+                    return found
+                verdict = await self._send(call, request)
+                turn.over = not isinstance(verdict, UnknownOutcome)
+                return verdict
 
     async def look_up(self, step: Step, urgency: Urgency = Urgency.LIVE) -> Done | Verdict | None:
         """Whether the step was done before: Done, None (it was not), or what went wrong with asking."""

@@ -230,6 +230,7 @@ class Deliverer:
             await self.give_up(work, class_, f"{reason} (given up after {work.attempts + 1} tries)")
             return
         wait = parking.delays_seconds[min(work.attempts, len(parking.delays_seconds) - 1)]
+        wait = max(wait, work.over_in)
         failpoint("inside_parking")
         await self._settle(work, "parked", class_=class_, reason=reason, retry_in=wait, attempts=work.attempts + 1)
 

@@ -367,5 +367,5 @@ class Dispatcher:
                     owned.partition,
                     owned.epoch,
                     untouched=[work.event.id for work in here if work.untouched],
-                    on_the_wire=[work.event.id for work in here if work.on_the_wire],
+                    on_the_wire=[work.event.id for work in here if work.over_in],
                 )

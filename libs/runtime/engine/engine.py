@@ -151,6 +151,7 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
             circuit=self._circuit,
             remotes=remotes,
             upserts=any(i.means == "upsert" for i in facts.idempotency),
+            longest_call=self._settings.http_timeout_seconds,
             leases=Leases(
                 self._ledger, lease=self._settings.lease_seconds, longest_call=self._settings.http_timeout_seconds
             ),

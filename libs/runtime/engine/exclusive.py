@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from uuid import uuid4
 
 import structlog
@@ -27,6 +28,13 @@ _TAKE = (
 _LET_GO = "delete from creation_lease where connection = $1 and target_key = $2 and holder = $3"
 
 
+@dataclass
+class Turn:
+    """Being alone at something. `over`: nothing of it is under way when it is left."""
+
+    over: bool = True
+
+
 class Exclusive:
     """One at a time over all replicas of a connection, by name."""
 
@@ -34,26 +42,26 @@ class Exclusive:
         self._pool, self._connection = pool, connection
 
     @asynccontextmanager
-    async def alone(self, name: str) -> AsyncIterator[None]:
+    async def alone(self, name: str) -> AsyncIterator[Turn]:
         """Wait until nobody else is at it, and keep everybody away. A crash frees it after 30 seconds.
 
-        So does being cancelled inside: a call may be out, and must be over before the next one asks what there is. What
-        was asked before entering is stale by then: whoever waited asks again.
+        So does being cancelled inside, or a turn that is not `over`: a call may be out, and must have ended before the
+        next one asks what there is. What was asked before entering is stale by then: whoever waited asks again.
         """
         holder = uuid4().hex
         while not await self._take(name, holder):  # noqa: ASYNC110 - others are in other processes
             await asyncio.sleep(_ASK_AGAIN * random.uniform(0.5, 1.0))  # noqa: S311 - spreads replicas apart
         renewing = asyncio.create_task(self._renew(name, holder))
-        let_go = True
+        turn = Turn()
         try:
-            yield
+            yield turn
         except asyncio.CancelledError:
-            let_go = False
+            turn.over = False
             raise
         finally:
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)
-            if let_go:
+            if turn.over:
                 await self._let_go(name, holder)
 
     async def _let_go(self, name: str, holder: str) -> None:

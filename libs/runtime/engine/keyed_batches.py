@@ -24,7 +24,7 @@ from libs.connectors.contract.target import (
 )
 from libs.runtime.engine.batch_calls import NOT_WAITED_FOR, BatchCalls, ConnectorFailed, Member, Result, Results
 from libs.runtime.engine.compositions import Composition, Compositions, Part
-from libs.runtime.engine.exclusive import Exclusive
+from libs.runtime.engine.exclusive import Exclusive, Turn
 from libs.runtime.engine.sending import Call, Nothing, Sender
 from libs.runtime.engine.target_locks import TargetLocks
 from libs.runtime.limits import Urgency
@@ -59,7 +59,7 @@ class KeyedBatchCalls(BatchCalls):
         super().__init__(name, target, sender, locks, size=size)
         self._native, self._compositions, self._exclusive = native, compositions, exclusive
 
-    def _alone(self, key: str) -> AbstractAsyncContextManager[None]:
+    def _alone(self, key: str) -> AbstractAsyncContextManager[Turn]:
         """Nobody else sends under this key meanwhile: its steps may be in several hands, here and elsewhere."""
         return self._exclusive.alone(f"{self._name}/{key}")
 
@@ -120,6 +120,7 @@ class KeyedBatchCalls(BatchCalls):
         try:
             async with self._alone(key):
                 response = await self._sender.send_composed(compose, reads=False, urgency=urgency)
+                self.note_answer(sent, response)
                 told = await self._told(key, sent, response)
         except Nothing:
             return {**unsent, **refused}

@@ -31,7 +31,8 @@ class Call:
     """A step ready to send. `trace_id` tells it apart within a batch.
 
     `cover` is awaited when there is leave to send it by itself, which may have taken long; it raises when it must not
-    be sent any more. `leaving` is called right before it is sent.
+    be sent any more. `leaving` is called right before it is sent, and `answered` when nothing of it is under way any
+    more; without that it may be, even if nobody waits for it.
     """
 
     step: Step
@@ -39,6 +40,7 @@ class Call:
     urgency: Urgency = Urgency.LIVE
     cover: Callable[[], Awaitable[None]] = _covered
     leaving: Callable[[], None] = _unnoticed
+    answered: Callable[[], None] = _unnoticed
 
 
 class Nothing(Exception):
@@ -61,10 +63,14 @@ class Sender:
     async def send_call(self, call: Call, request: Request) -> Response | Verdict:
         """The same for a step that is sent by itself. Raises what its `cover` raises."""
         async with self._limiter.slot(call.urgency):
-            if not call.step.reads:
-                await call.cover()
-                call.leaving()
-            return await self._send(request, call.step.reads)
+            if call.step.reads:
+                return await self._send(request, reads=True)
+            await call.cover()
+            call.leaving()
+            response = await self._send(request, reads=False)
+        if not isinstance(response, UnknownOutcome):
+            call.answered()
+        return response
 
     async def send_composed(
         self, compose: Callable[[], Awaitable[Request]], *, reads: bool, urgency: Urgency

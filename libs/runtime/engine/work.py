@@ -27,8 +27,8 @@ class Work:
     """An event while its steps are carried out.
 
     `doubtful`: a write of an earlier run may have had its effect. `forgotten`: so may any of them, so long ago that the
-    ledger has forgotten it. `called`: a write went out in this run. `on_the_wire`: one is out, and its answer is still
-    waited for. `leased_at`: when its claim was last held, in
+    ledger has forgotten it. `called`: a write went out in this run. `over_at`: when the last that had no answer must be
+    over, in monotonic seconds. `leased_at`: when its claim was last held, in
     monotonic seconds. `placeholders`: the plan names remote ids that are filled in when a step is sent. `ending`: what
     became of it; nothing more is sent then, even if it is not known yet whether the database has taken that.
     """
@@ -48,7 +48,7 @@ class Work:
     doubtful: bool = False
     forgotten: bool = False
     called: bool = False
-    on_the_wire: bool = False
+    over_at: float = 0.0
     same_plan: bool = True
     remote_id: str | None = None
     ending: Settlement | None = None
@@ -77,9 +77,18 @@ class Work:
         """Whether it is certain that nothing of it was ever sent."""
         return not (self.called or self.doubtful or self.steps)
 
-    def leaving(self) -> None:
-        """A write goes out: until its answer is here, it may have had its effect."""
-        self.called = self.on_the_wire = True
+    @property
+    def over_in(self) -> float:
+        """For so many seconds a write may be under way of which nothing was heard yet (or ever will be); 0: none is."""
+        return max(0.0, self.over_at - _now())
+
+    def leaving(self, longest_call: float) -> None:
+        """A write goes out that takes so many seconds at most: until its answer is here, it may have its effect."""
+        self.called, self.over_at = True, _now() + longest_call
+
+    def answered(self) -> None:
+        """Its answer is here, whatever it says, or it never went out."""
+        self.over_at = 0.0
 
     def resume(self, row: Row) -> None:
         """Go on where an earlier run stopped: done steps are skipped, an open outcome is resolved first."""
