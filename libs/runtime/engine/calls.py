@@ -116,14 +116,16 @@ class Caller:
             request = with_key(request, self._native, key)
         async with self._locks.hold([step.target_key]):
             if not (step.shared and step.ask_first and step.lookup) or step.reads:
-                return await self._send(call, request)
+                return self._judged(step, await self._sender.send_call(call, request))
             async with self._exclusive.alone(step.target_key) if self._exclusive else nullcontext(Turn()) as turn:
                 found = await self.look_up(step, call.urgency)
                 if found is not None:
                     return found
-                verdict = await self._send(call, request)
-                turn.over = not isinstance(verdict, UnknownOutcome)
-                return verdict
+                response = await self._sender.send_call(call, request)
+                turn.over = not isinstance(
+                    response, UnknownOutcome
+                )  # so says who heard nothing; what is judged is heard
+                return self._judged(step, response)
 
     async def look_up(self, step: Step, urgency: Urgency = Urgency.LIVE) -> Done | Verdict | None:
         """Whether the step was done before: Done, None (it was not), or what went wrong with asking."""
@@ -157,9 +159,7 @@ class Caller:
             self._sender.count(verdict)  # it is there, and wants to be left alone
         return None
 
-    async def _send(self, call: Call, request: Request) -> Verdict:
-        step = call.step
-        response = await self._sender.send_call(call, request)
+    def _judged(self, step: Step, response: Response | Verdict) -> Verdict:
         if isinstance(response, Response):
             response = self._target.judge(step, response) or judge_status(response, reads=step.reads)
         return self._sender.count(response)
