@@ -63,3 +63,54 @@ async def test_a_consumer_that_fell_silent_is_replaced(stack: Endpoints, monkeyp
         batches.stop()
         await running
         await writer.stop()
+
+
+async def test_a_connection_that_closes_under_its_feet_is_not_its_end(
+    stack: Endpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event loop says RuntimeError when the client writes to it, and closing such a client fails as well."""
+    kafka = KafkaSettings(stack.kafka, 6000, 1, 1, {})
+    topic = "reader.closed"
+    await create_topics(kafka, [Topic(topic, 1, 3_600_000)])
+    opened: list[Any] = []
+    real = reader.open_consumer
+
+    def opening(settings: KafkaSettings, group: str) -> Any:
+        consumer = real(settings, group)
+        opened.append(consumer)
+        if len(opened) > 2:
+            return consumer
+        stop = consumer.stop
+
+        async def closed(*_: Any, **__: Any) -> Any:
+            raise RuntimeError("the handler is closed")
+
+        async def stopped() -> None:
+            await stop()
+            raise asyncio.CancelledError
+
+        monkeypatch.setattr(consumer, "getmany" if len(opened) == 1 else "commit", closed)
+        monkeypatch.setattr(consumer, "stop", stopped)
+        return consumer
+
+    monkeypatch.setattr(reader, "open_consumer", opening)
+    read: list[bytes | None] = []
+
+    async def handle(records: Sequence[Record]) -> None:
+        read.extend(record.value for record in records)
+
+    writer = Writer(kafka)
+    batches = BatchReader(kafka, group="closed", topics=[topic], handle=handle, progress=Progress("closed"))
+    running = asyncio.create_task(batches.run())
+    try:
+        for number in range(2):
+            await writer.send(topic, b"key", b"%d" % number, [])
+            async with asyncio.timeout(60):
+                while len(read) <= number:  # noqa: ASYNC110 - nobody tells of it
+                    await asyncio.sleep(0.1)
+    finally:
+        batches.stop()
+        await running
+        await writer.stop()
+    assert read == [b"0", b"1"]
+    assert len(opened) == 2

@@ -17,7 +17,7 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import IllegalStateError
 
 from libs.canonical.kinds import KINDS
 from libs.runtime.configuration.model import Connection
@@ -37,6 +37,7 @@ from libs.runtime.engine.remotes import Remotes
 from libs.runtime.engine.rules import Rules
 from libs.runtime.engine.spilling import note_what_must_spill
 from libs.runtime.http.client import VendorClient
+from libs.runtime.kafka.away import KAFKA_AWAY, close_consumer
 from libs.runtime.kafka.hearing import LOOK_EVERY, Hearing
 from libs.runtime.kafka.reader import open_consumer
 from libs.runtime.kafka.records import Partition
@@ -125,7 +126,7 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
             while not stopping.is_set():
                 try:
                     await self._consume(stopping)
-                except (KafkaError, OSError) as error:
+                except KAFKA_AWAY as error:
                     log.warning("kafka is away", connection=connection.id, error=type(error).__name__)
                     self.progress.alive()
                     await asyncio.sleep(1)
@@ -234,7 +235,7 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
             everything = list(self._owned.values())
             await self._dispatcher.drain(everything, self._drain_seconds)
             await self._commit()
-            await asyncio.wait_for(asyncio.shield(consumer.stop()), 10)
+            await close_consumer(consumer)
             self._dispatcher.forget(everything)
             self._owned.clear()
 
@@ -301,7 +302,7 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
                     await self._listen()
                 else:
                     await self.spill()
-            except (KafkaError, OSError, IllegalStateError) as error:
+            except (IllegalStateError, *KAFKA_AWAY) as error:
                 self._hearing.heard()
                 log.warning("kafka cannot be asked", connection=self.connection.id, error=type(error).__name__)
 
@@ -362,7 +363,7 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
         try:
             async with asyncio.timeout(5):
                 await self._consumer.commit(offsets)
-        except (CommitFailedError, IllegalStateError, KafkaError, TimeoutError) as error:
+        except (IllegalStateError, *KAFKA_AWAY) as error:
             # Whoever reads these again finds them in the ledger.
             log.info("commit not taken", connection=self.connection.id, error=type(error).__name__)
             return

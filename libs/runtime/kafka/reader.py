@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import IllegalStateError
 
+from libs.runtime.kafka.away import KAFKA_AWAY, close_consumer
 from libs.runtime.kafka.hearing import LOOK_EVERY, Hearing
 from libs.runtime.kafka.records import Partition, Record
 from libs.runtime.settings import KafkaSettings
@@ -68,12 +69,12 @@ class BatchReader:
                 consumer.subscribe(self._topics)
                 pause = 0.2
                 await self._read(consumer)
-            except (KafkaError, OSError) as error:
+            except KAFKA_AWAY as error:
                 log.warning("kafka is away", group=self._group, error=type(error).__name__)
                 await self._wait(pause)
                 pause = min(pause * 2, 5)
             finally:
-                await asyncio.wait_for(asyncio.shield(consumer.stop()), 10)
+                await close_consumer(consumer)
 
     async def _wait(self, seconds: float) -> None:
         try:
@@ -126,6 +127,6 @@ class BatchReader:
             async with asyncio.timeout(10):
                 if mine:
                     await consumer.commit(mine)
-        except (CommitFailedError, IllegalStateError, KafkaError, TimeoutError) as error:
+        except (IllegalStateError, *KAFKA_AWAY) as error:
             # A rebalance is under way: the new owner reads these again, and recognises them.
             log.info("commit not taken", group=self._group, error=type(error).__name__)
