@@ -25,7 +25,11 @@ _TAKE = (
     "on conflict (connection, target_key) do update set holder = excluded.holder, until = excluded.until "
     "where creation_lease.until < clock_timestamp() or creation_lease.holder = excluded.holder returning true"
 )
-_LET_GO = "delete from creation_lease where connection = $1 and target_key = $2 and holder = $3"
+# With it goes what others left to run out long ago.
+_LET_GO = (
+    "delete from creation_lease where connection = $1 "
+    "and (target_key = $2 and holder = $3 or until < clock_timestamp() - interval '1 hour')"
+)
 
 
 @dataclass
