@@ -19,7 +19,7 @@ import structlog
 
 from libs.runtime.configuration.model import Configuration
 from libs.runtime.database.pool import DATABASE_AWAY, open_pool
-from libs.runtime.kafka.offsets import KAFKA_AWAY
+from libs.runtime.kafka.away import KAFKA_AWAY
 from libs.runtime.kafka.retention import retention_ms
 from libs.runtime.retention import headroom
 from libs.runtime.settings import ProcessSettings

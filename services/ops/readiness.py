@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from libs.runtime.configuration.model import Configuration
 from libs.runtime.configuration.reading import missing_secrets
 from libs.runtime.database import migrate
-from libs.runtime.kafka.offsets import KAFKA_AWAY
+from libs.runtime.kafka.away import KAFKA_AWAY
 from libs.runtime.kafka.topics import TopicsDiffer, missing_topics, topics
 from libs.runtime.settings import ProcessSettings
 from services.ops.environment import database

@@ -21,7 +21,7 @@ from libs.connectors.contract.connector import UnknownVendor
 from libs.runtime import exact_json
 from libs.runtime.configuration.reading import ConfigurationInvalid
 from libs.runtime.database.pool import DATABASE_AWAY
-from libs.runtime.kafka.offsets import KAFKA_AWAY
+from libs.runtime.kafka.away import KAFKA_AWAY
 from libs.runtime.kafka.topics import TopicsDiffer
 from libs.runtime.kafka.writer import KafkaAway
 from libs.runtime.settings import SettingMissing

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
+
+# Seconds for which a topic that is not there is waited for.
+_PATIENCE = 10.0
 
 RETAIL = ("retail.sales", "retail.customers")
 
@@ -79,6 +84,7 @@ async def read_topics(kafka: str, topics: Sequence[str]) -> list[ConsumerRecord]
     consumer = AIOKafkaConsumer(*topics, bootstrap_servers=kafka, enable_auto_commit=False, fetch_max_wait_ms=50)
     await consumer.start()
     try:
+        await _know_all(consumer, topics)
         parts = sorted(consumer.assignment())
         ends = await consumer.end_offsets(parts)
         await consumer.seek_to_beginning(*parts)
@@ -89,6 +95,14 @@ async def read_topics(kafka: str, topics: Sequence[str]) -> list[ConsumerRecord]
         return records
     finally:
         await consumer.stop()
+
+
+async def _know_all(consumer: AIOKafkaConsumer, topics: Sequence[str]) -> None:
+    """Wait a while: a broker that has just started may not know of topics yet that are there."""
+    until = time.monotonic() + _PATIENCE
+    while {part.topic for part in consumer.assignment()} != set(topics) and time.monotonic() < until:
+        await consumer.topics()  # asks for them anew
+        await asyncio.sleep(0.2)
 
 
 def letter(record: ConsumerRecord) -> Letter:

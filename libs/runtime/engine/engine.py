@@ -37,7 +37,7 @@ from libs.runtime.engine.remotes import Remotes
 from libs.runtime.engine.rules import Rules
 from libs.runtime.engine.spilling import note_what_must_spill
 from libs.runtime.http.client import VendorClient
-from libs.runtime.kafka.away import KAFKA_AWAY, close_consumer
+from libs.runtime.kafka.away import CLIENT_FAILS, close_consumer
 from libs.runtime.kafka.hearing import LOOK_EVERY, Hearing
 from libs.runtime.kafka.reader import open_consumer
 from libs.runtime.kafka.records import Partition
@@ -126,7 +126,7 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
             while not stopping.is_set():
                 try:
                     await self._consume(stopping)
-                except KAFKA_AWAY as error:
+                except CLIENT_FAILS as error:
                     log.warning("kafka is away", connection=connection.id, error=type(error).__name__)
                     self.progress.alive()
                     await asyncio.sleep(1)
@@ -302,7 +302,7 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
                     await self._listen()
                 else:
                     await self.spill()
-            except (IllegalStateError, *KAFKA_AWAY) as error:
+            except (IllegalStateError, *CLIENT_FAILS) as error:
                 self._hearing.heard()
                 log.warning("kafka cannot be asked", connection=self.connection.id, error=type(error).__name__)
 
@@ -363,7 +363,7 @@ class Engine(ConsumerRebalanceListener):  # type: ignore[misc]
         try:
             async with asyncio.timeout(5):
                 await self._consumer.commit(offsets)
-        except (IllegalStateError, *KAFKA_AWAY) as error:
+        except (IllegalStateError, *CLIENT_FAILS) as error:
             # Whoever reads these again finds them in the ledger.
             log.info("commit not taken", connection=self.connection.id, error=type(error).__name__)
             return

@@ -10,8 +10,11 @@ from aiokafka.errors import KafkaError
 
 log = structlog.get_logger()
 
-# RuntimeError is uvloop's, when aiokafka writes to a connection that was closed a moment before.
-KAFKA_AWAY = (KafkaError, OSError, RuntimeError)
+# Callers tell people, or wait and try again.
+KAFKA_AWAY: tuple[type[BaseException], ...] = (KafkaError, OSError)
+# The same for whoever lives long with one client: RuntimeError is uvloop's, when aiokafka writes to a connection that
+# was closed a moment before.
+CLIENT_FAILS: tuple[type[BaseException], ...] = (*KAFKA_AWAY, RuntimeError)
 
 _PATIENCE = 10.0  # seconds
 

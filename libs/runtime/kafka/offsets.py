@@ -6,13 +6,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
 from libs.runtime.kafka.records import Partition, Record
 from libs.runtime.settings import KafkaSettings
-
-# What a broker that is away raises; callers tell people, or wait and try again.
-KAFKA_AWAY: tuple[type[BaseException], ...] = (KafkaError, OSError)
 
 
 async def read_whole(

@@ -13,7 +13,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 
-from libs.runtime.kafka.away import KAFKA_AWAY
+from libs.runtime.kafka.away import CLIENT_FAILS
 from libs.runtime.kafka.writer import KafkaAway, is_broken
 from libs.runtime.settings import KafkaSettings
 
@@ -80,9 +80,9 @@ class Publisher:
             )
             try:
                 await producer.start()
-            except KAFKA_AWAY as error:
+            except CLIENT_FAILS as error:
                 log.warning("kafka is away", error=type(error).__name__)
-                with contextlib.suppress(*KAFKA_AWAY):
+                with contextlib.suppress(*CLIENT_FAILS):
                     await producer.stop()
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 5)
@@ -105,7 +105,7 @@ class Publisher:
             try:
                 async with asyncio.timeout(5):
                     await producer.stop()
-            except KAFKA_AWAY as error:
+            except CLIENT_FAILS as error:
                 log.warning("producer did not close in time", error=type(error).__name__)
 
     def worth_trying(self, topic: str) -> bool:
@@ -138,7 +138,7 @@ class Publisher:
                 await asyncio.shield(sent)
         except MessageSizeTooLargeError:
             raise RecordRefused(f"{topic}: a record of {len(value)} bytes is too large") from None
-        except KAFKA_AWAY as error:
+        except CLIENT_FAILS as error:
             if is_broken(error):
                 self._broken.set()
             self._missed(topic)

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import IllegalStateError
 
-from libs.runtime.kafka.away import KAFKA_AWAY, close_consumer
+from libs.runtime.kafka.away import CLIENT_FAILS, close_consumer
 from libs.runtime.kafka.hearing import LOOK_EVERY, Hearing
 from libs.runtime.kafka.records import Partition, Record
 from libs.runtime.settings import KafkaSettings
@@ -69,7 +69,7 @@ class BatchReader:
                 consumer.subscribe(self._topics)
                 pause = 0.2
                 await self._read(consumer)
-            except KAFKA_AWAY as error:
+            except CLIENT_FAILS as error:
                 log.warning("kafka is away", group=self._group, error=type(error).__name__)
                 await self._wait(pause)
                 pause = min(pause * 2, 5)
@@ -127,6 +127,6 @@ class BatchReader:
             async with asyncio.timeout(10):
                 if mine:
                     await consumer.commit(mine)
-        except (IllegalStateError, *KAFKA_AWAY) as error:
+        except (IllegalStateError, *CLIENT_FAILS) as error:
             # A rebalance is under way: the new owner reads these again, and recognises them.
             log.info("commit not taken", group=self._group, error=type(error).__name__)

@@ -11,7 +11,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, OutOfOrderSequenceNumber, ProducerClosed, ProducerFenced, UnknownProducerId
 
-from libs.runtime.kafka.away import KAFKA_AWAY
+from libs.runtime.kafka.away import CLIENT_FAILS
 from libs.runtime.settings import KafkaSettings
 
 log = structlog.get_logger()
@@ -71,7 +71,7 @@ class Writer:
         if producer is not None:
             try:
                 await asyncio.wait_for(producer.stop(), 5)
-            except KAFKA_AWAY:
+            except CLIENT_FAILS:
                 log.warning("producer did not close in time")
 
     async def _renew(self, broken: AIOKafkaProducer | None) -> None:
@@ -103,8 +103,8 @@ class Writer:
                 return list(await asyncio.shield(asyncio.gather(*sent)))
         except TimeoutError:
             raise KafkaAway(f"not confirmed within {within} s") from None
-        except KAFKA_AWAY as error:
+        except CLIENT_FAILS as error:
             if is_broken(error):
-                with contextlib.suppress(*KAFKA_AWAY):  # the next record tries again
+                with contextlib.suppress(*CLIENT_FAILS):  # the next record tries again
                     await self._renew(producer)
             raise KafkaAway(type(error).__name__) from None
