@@ -68,6 +68,7 @@ class Vendor:
     _arrivals: list[float] = field(default_factory=list)
     _under_way: int = 0
     _keys_under_way: dict[str, str] = field(default_factory=dict)
+    _batches_under_way: set[str] = field(default_factory=set)
     _items: dict[str, str] = field(default_factory=dict)
     _remembered: dict[str, tuple[str, Response]] = field(default_factory=dict)
     _made: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -110,7 +111,10 @@ class Vendor:
         own_key = self.flavour in _KEYED  # then a second one beside it is harmless
         if not own_key:
             self._begin(writes)
+        batch = request.headers.get(KEY_HEADER, "") if self.flavour == "keyed" else ""
+        self._batches_under_way.add(batch)
         await asyncio.sleep(self.random.uniform(0.01, _LONGEST))
+        self._batches_under_way.discard(batch)
         with contextlib.suppress(NoAnswer):
             self._react(request, request.json)
         if not own_key:
@@ -144,6 +148,8 @@ class Vendor:
             return Response(429, {"retry-after": "3"} if luck < 0.3 else {})
         if weather in ("broken", "silent", "garbage") and luck < 0.3:
             return self._fail()
+        if request.headers.get(KEY_HEADER) in self._batches_under_way:
+            return Response(409)  # as some do: it is being worked on under this very key
         for write in _writes(body):
             refused = self._refused(write)
             if refused and not ("items" in body and refused in _EACH_BY_ITSELF):

@@ -122,9 +122,8 @@ class Caller:
                 if found is not None:
                     return found
                 response = await self._sender.send_call(call, request)
-                turn.over = not isinstance(
-                    response, UnknownOutcome
-                )  # so says who heard nothing; what is judged is heard
+                # Not yet judged: this says that no answer came at all.
+                turn.over = not isinstance(response, UnknownOutcome)
                 return self._judged(step, response)
 
     async def look_up(self, step: Step, urgency: Urgency = Urgency.LIVE) -> Done | Verdict | None:

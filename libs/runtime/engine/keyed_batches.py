@@ -70,9 +70,9 @@ class KeyedBatchCalls(BatchCalls):
             own = {part.key for part in composition.parts}
             left = [member for member in members if member.key in own and member not in results]
             try:
-                async with self._alone(composition.key):
+                async with self._alone(composition.key) as turn:
                     now = await self._compositions.still(composition)
-                    verdicts = {} if now is None else await self._again(now, urgency)
+                    verdicts = {} if now is None else await self._again(now, urgency, turn)
             except ConnectorFailed as failure:
                 results.update(dict.fromkeys(left, failure.error))
             else:
@@ -80,7 +80,7 @@ class KeyedBatchCalls(BatchCalls):
         rest = [member for member in members if member not in results]
         return {**results, **await self._first_time(rest)} if rest else results
 
-    async def _again(self, composition: Composition, urgency: Urgency) -> Mapping[str, Verdict]:
+    async def _again(self, composition: Composition, urgency: Urgency, turn: Turn) -> Mapping[str, Verdict]:
         """What became of an earlier call, by the members' keys; those it leaves out are free to go elsewhere."""
         members = [Member(Call(part.step, part.trace_id), part.key) for part in composition.parts]
         if composition.answer is not None:
@@ -96,6 +96,7 @@ class KeyedBatchCalls(BatchCalls):
             return with_key(self.join(members), self._native, composition.key)
 
         response = await self._sender.send_composed(compose, reads=False, urgency=urgency)
+        turn.over = not isinstance(response, UnknownOutcome)
         outcome = await self._outcome(composition.key, members, response, again=True)
         if isinstance(outcome, list):
             return {member.key: verdict for member, verdict in zip(members, outcome, strict=True)}
@@ -118,8 +119,10 @@ class KeyedBatchCalls(BatchCalls):
         urgency = min(member.call.urgency for member in members)
         unsent = dict.fromkeys(members, NOT_WAITED_FOR)
         try:
-            async with self._alone(key):
+            async with self._alone(key) as turn:
                 response = await self._sender.send_composed(compose, reads=False, urgency=urgency)
+                # No answer at all: under this key it may be under way, and a second call would draw a conflict.
+                turn.over = not isinstance(response, UnknownOutcome)
                 self.note_answer(sent, response)
                 told = await self._told(key, sent, response)
         except Nothing:

@@ -28,9 +28,9 @@ class Work:
 
     `doubtful`: a write of an earlier run may have had its effect. `forgotten`: so may any of them, so long ago that the
     ledger has forgotten it. `called`: a write went out in this run. `over_at`: when the last that had no answer must be
-    over, in monotonic seconds. `leased_at`: when its claim was last held, in
-    monotonic seconds. `placeholders`: the plan names remote ids that are filled in when a step is sent. `ending`: what
-    became of it; nothing more is sent then, even if it is not known yet whether the database has taken that.
+    over; `leased_at`: when its claim was last held; both in monotonic seconds. `placeholders`: the plan names remote
+    ids that are filled in when a step is sent. `ending`: what became of it; nothing more is sent then, even if it is
+    not known yet whether the database has taken that.
     """
 
     item: Item
