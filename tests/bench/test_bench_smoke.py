@@ -44,7 +44,8 @@ async def test_scenario_measures_ours_and_another(name: str, stand: Stand, tmp_p
         assert set(comparison["absolute"]) == {OURS, comparison["against"]}
         spreads = [*comparison["ratios"].values()]
         spreads += [spread for figures in comparison["absolute"].values() for spread in figures.values()]
-        assert len(spreads) >= 3
+        # Throughput alone is left where a run was too short for the CPU clock.
+        assert len(spreads) >= (3 if set(comparison["ratios"]) == {"throughput"} else 5)
         for spread in spreads:
             assert 0 < spread["low"] <= spread["median"] <= spread["high"] < math.inf
 

@@ -226,3 +226,28 @@ async def test_a_fence_without_a_rebalance_is_followed_by_joining_anew(stage: St
     assert len(stage.vendor.effects) == len(set(stage.vendor.effects)) == 80
     stands = await standing(stage.whole.kafka_settings, consumer_group(NAME), [TOPIC])
     assert sum(each.waiting for each in stands.values()) == 0
+
+
+async def test_a_connection_to_kafka_that_closes_under_its_feet_loses_nothing(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event loop says RuntimeError when the client writes to it: on a commit, and then on a poll."""
+    async with stage.engine() as engine:
+        await stage.publish(refunds(40))
+        await stage.until("delivered", 40)
+        first = engine._consumer
+
+        async def closed(*_: Any, **__: Any) -> Any:
+            raise RuntimeError("the handler is closed")
+
+        monkeypatch.setattr(first, "commit", closed)
+        await stage.publish(refunds(40, first=40))
+        await stage.until("delivered", 80)
+        await asyncio.sleep(1.5)
+        monkeypatch.setattr(first, "getmany", closed)
+        await stage.publish(refunds(40, first=80))
+        await stage.until("delivered", 120)
+        assert engine._consumer is not first
+    assert len(stage.vendor.effects) == len(set(stage.vendor.effects)) == 120
+    stands = await standing(stage.whole.kafka_settings, consumer_group(NAME), [TOPIC])
+    assert sum(each.waiting for each in stands.values()) == 0
